@@ -1,0 +1,1 @@
+"""The support assistant: a product on the parts below."""

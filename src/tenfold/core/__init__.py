@@ -1,0 +1,1 @@
+"""Ids, money, clock, errors, request and reply types: what every layer may name. No I/O."""

@@ -1,0 +1,120 @@
+"""The one error tree. Every error a caller can see is one of these.
+
+TenfoldError                    status  code                  retryable
+|- InvalidRequest               400     invalid_request       no
+|  |- UnsupportedParameter      400     unsupported_parameter no
+|- Unauthenticated              401     invalid_api_key       no
+|- PermissionDenied             403     permission_denied     no
+|- NotFound                     404     not_found             no
+|  |- ModelNotFound             404     model_not_found       no
+|- Conflict                     409     conflict              no
+|- TooLarge                     413     request_too_large     no
+|- RateLimited                  429     rate_limit_exceeded   yes
+|- UpstreamError                (kept)  upstream_error        429 and 5xx
+|  |- UpstreamUnavailable       502     upstream_unavailable  yes
+|  |- UpstreamTimeout           504     upstream_timeout      yes
+|  |- BrokenStream              502     stream_interrupted    yes
+|- StoreUnavailable             503     store_unavailable     yes
+`message` is safe to show to the caller: it never holds a secret, a query or a stack.
+"""
+
+
+class TenfoldError(Exception):
+    status: int = 500
+    code: str = "internal_error"
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param  # path of the offending field, e.g. "messages[0].content"
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(TenfoldError):
+    status, code = 400, "invalid_request"
+
+
+class UnsupportedParameter(InvalidRequest):
+    """The chosen upstream cannot do what `param` asks; the message names a way out."""
+
+    code = "unsupported_parameter"
+
+
+class Unauthenticated(TenfoldError):
+    status, code = 401, "invalid_api_key"
+
+
+class PermissionDenied(TenfoldError):
+    status, code = 403, "permission_denied"
+
+
+class NotFound(TenfoldError):
+    status, code = 404, "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class Conflict(TenfoldError):
+    status, code = 409, "conflict"
+
+
+class TooLarge(TenfoldError):
+    status, code = 413, "request_too_large"
+
+
+class RateLimited(TenfoldError):
+    status, code, retryable = 429, "rate_limit_exceeded", True
+
+
+class UpstreamError(TenfoldError):
+    """The provider answered with an error. Its status is kept; so are its type and code where it gave them."""
+
+    status, code = 502, "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        kind: str | None = None,
+        upstream_code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        if status is not None:
+            self.status = status
+        self.kind = kind  # the provider's own error type, e.g. "overloaded_error"
+        self.upstream_code = upstream_code
+        self.headers = headers  # rate-limit and request-id headers worth carrying to the client
+        self.retryable = type(self).retryable or self.status == 429 or self.status >= 500
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No connection, or it was lost before the reply began."""
+
+    status, code, retryable = 502, "upstream_unavailable", True
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code, retryable = 504, "upstream_timeout", True
+
+
+class BrokenStream(UpstreamError):
+    """The reply began and did not end as the provider's protocol says a complete one does."""
+
+    status, code, retryable = 502, "stream_interrupted", True
+
+
+class StoreUnavailable(TenfoldError):
+    status, code, retryable = 503, "store_unavailable", True

@@ -1,0 +1,1 @@
+"""HTTP routes and client dialects. No rules, no SQL."""

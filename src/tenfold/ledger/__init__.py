@@ -1,0 +1,1 @@
+"""Prices, cost and receipts: what each call used and what it is worth."""

@@ -1,0 +1,1 @@
+"""Upstreams: transport, wire mapping of each provider dialect, and the facts about them."""

@@ -1,0 +1,1 @@
+"""Pools, unit of work, migrations, embedded Postgres. Sole user of the database driver."""
