@@ -52,7 +52,7 @@ class StreamFacts(Struct, frozen=True, kw_only=True):
 
 
 class StreamDecoder(Protocol):
-    """Raw stream bytes, cut anywhere, to canonical events. Never raises on bad input: it gives Failed and stays silent after."""
+    """Raw stream bytes, cut anywhere, to canonical events. Never raises on bad input: it gives Failed, then nothing."""
 
     def feed(self, block: bytes) -> list[ChatEvent]: ...
 
@@ -76,7 +76,9 @@ class Wire(Protocol):
 
     def encode_chat(self, request: ChatRequest, upstream_model: str) -> WireRequest: ...
 
-    def pass_chat(self, body: bytes, upstream_model: str, *, rename: bool, stream: bool, ask_usage: bool) -> WireRequest:
+    def pass_chat(
+        self, body: bytes, upstream_model: str, *, rename: bool, stream: bool, ask_usage: bool
+    ) -> WireRequest:
         """The client spoke this dialect: the body as it is. Only when needed, and at the byte level where
         possible: `rename` puts upstream_model for the client's name, `ask_usage` turns on the usage frame."""
         ...
