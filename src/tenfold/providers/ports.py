@@ -1,4 +1,4 @@
-"""The seams of this part: a Transport moves bytes, a Wire maps one provider dialect, a Provider is one configured upstream."""
+"""The seams of this part: an Exchange moves bytes, a Wire maps one provider dialect, a Provider is an upstream."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -21,7 +21,7 @@ class Exchange(Protocol):
     def header(self, name: bytes) -> bytes | None: ...
 
     async def read(self) -> bytes:
-        """The whole body. Raises UpstreamUnavailable when it is cut, UpstreamTimeout, UpstreamError over the size cap."""
+        """The whole body. Raises UpstreamUnavailable (cut), UpstreamTimeout, UpstreamError (over the size cap)."""
         ...
 
     def blocks(self) -> AsyncIterator[bytes]:
