@@ -1,0 +1,1 @@
+"""Tenants, keys, users and sessions."""

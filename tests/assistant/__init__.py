@@ -1,0 +1,1 @@
+"""The support assistant and the form of a grounded question."""
