@@ -2,6 +2,8 @@
 
 It is a superset of what the dialects say, so that a translation loses nothing that both sides know.
 A message is a list of parts in the order they were said; a tool result is a part of a `tool` message.
+`native`, wherever it stands, holds the members of that value which only one dialect has: they go back to that
+dialect unchanged, and to no other.
 """
 
 from typing import Any, Literal
@@ -19,6 +21,7 @@ class TextPart(Struct, frozen=True, kw_only=True, tag="text"):
     text: str
     cache_control: JsonObject | None = None  # Anthropic prompt-caching mark, kept where the upstream knows it
     citations: list[JsonObject] | None = None  # provider citations, opaque
+    native: "OpaquePart | None" = None
 
 
 class ImagePart(Struct, frozen=True, kw_only=True, tag="image"):
@@ -29,6 +32,7 @@ class ImagePart(Struct, frozen=True, kw_only=True, tag="image"):
     data: str | None = None
     detail: str | None = None
     cache_control: JsonObject | None = None
+    native: "OpaquePart | None" = None
 
 
 class FilePart(Struct, frozen=True, kw_only=True, tag="file"):
@@ -40,6 +44,7 @@ class FilePart(Struct, frozen=True, kw_only=True, tag="file"):
     file_id: str | None = None
     name: str | None = None
     cache_control: JsonObject | None = None
+    native: "OpaquePart | None" = None
 
 
 class AudioPart(Struct, frozen=True, kw_only=True, tag="audio"):
@@ -67,6 +72,7 @@ class ToolCallPart(Struct, frozen=True, kw_only=True, tag="tool_call"):
     arguments: str
     signature: str | None = None  # Gemini thoughtSignature
     cache_control: JsonObject | None = None
+    native: "OpaquePart | None" = None
 
 
 class ToolResultPart(Struct, frozen=True, kw_only=True, tag="tool_result"):
@@ -74,6 +80,7 @@ class ToolResultPart(Struct, frozen=True, kw_only=True, tag="tool_result"):
     content: list["Part"]
     is_error: bool = False
     cache_control: JsonObject | None = None
+    native: "OpaquePart | None" = None
 
 
 class OpaquePart(Struct, frozen=True, kw_only=True, tag="opaque"):
@@ -102,6 +109,7 @@ class Message(Struct, frozen=True, kw_only=True):
     role: Role
     parts: list[Part]
     name: str | None = None
+    native: OpaquePart | None = None
 
 
 # -- request ---------------------------------------------------------------------------------
@@ -116,6 +124,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     strict: bool | None = None
     cache_control: JsonObject | None = None
     opaque: OpaquePart | None = None
+    native: OpaquePart | None = None
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True):
@@ -164,6 +173,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False  # OpenAI stream_options.include_usage
     extra: JsonObject = field(default_factory=dict)
+    native: OpaquePart | None = None
 
 
 # -- reply -----------------------------------------------------------------------------------
@@ -187,6 +197,7 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     created_s: int = 0
     service_tier: str | None = None
     system_fingerprint: str | None = None
+    native: OpaquePart | None = None
 
 
 # -- stream ----------------------------------------------------------------------------------
@@ -201,6 +212,7 @@ class Started(Struct, frozen=True, kw_only=True, tag="started"):
     usage: Usage | None = None  # Anthropic and Gemini tell the input side at the start
     system_fingerprint: str | None = None
     service_tier: str | None = None
+    native: OpaquePart | None = None
 
 
 class TextDelta(Struct, frozen=True, kw_only=True, tag="text_delta"):
@@ -208,6 +220,7 @@ class TextDelta(Struct, frozen=True, kw_only=True, tag="text_delta"):
     choice: int = 0
     logprobs: JsonObject | None = None
     citations: list[JsonObject] | None = None
+    block: int | None = None  # where the dialect numbers its blocks: a new number is a new part
 
 
 class RefusalDelta(Struct, frozen=True, kw_only=True, tag="refusal_delta"):
@@ -221,6 +234,7 @@ class ThinkingDelta(Struct, frozen=True, kw_only=True, tag="thinking_delta"):
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
+    block: int | None = None
     choice: int = 0
 
 
@@ -233,6 +247,7 @@ class ToolCallDelta(Struct, frozen=True, kw_only=True, tag="tool_call_delta"):
     name: str | None = None
     arguments: str = ""
     signature: str | None = None
+    native: OpaquePart | None = None
     choice: int = 0
 
 
@@ -247,10 +262,12 @@ class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
     reason: FinishReason
     choice: int = 0
     stop_sequence: str | None = None
+    native: OpaquePart | None = None
 
 
 class Metered(Struct, frozen=True, kw_only=True, tag="metered"):
     usage: Usage
+    native: OpaquePart | None = None
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
