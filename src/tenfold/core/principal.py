@@ -1,0 +1,26 @@
+"""Who is asking: the one value that gateway, cache, retrieval, jobs and ledger scope by."""
+
+from msgspec import Struct
+
+from tenfold.core.errors import PermissionDenied
+from tenfold.core.ids import KeyId, TenantId, UserId
+
+SCOPE_INFERENCE = "inference"  # call models, ask the assistant
+SCOPE_KEYS = "keys"  # create, list and revoke API keys
+SCOPE_USAGE = "usage"  # read receipts and spend
+ALL_SCOPES = frozenset({SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE})
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """A tenant, seen through an API key (`key_id`) or a signed-in person (`user_id`)."""
+
+    tenant_id: TenantId
+    tenant_slug: str
+    key_id: KeyId | None = None
+    user_id: UserId | None = None
+    scopes: frozenset[str] = frozenset()
+
+    def require(self, scope: str) -> None:
+        """Raises PermissionDenied when the principal lacks the scope."""
+        if scope not in self.scopes:
+            raise PermissionDenied(f"This key does not have the scope '{scope}'.")
