@@ -14,7 +14,9 @@ TenfoldError                    status  code                  retryable
 |  |- UpstreamUnavailable       502     upstream_unavailable  yes
 |  |- UpstreamTimeout           504     upstream_timeout      yes
 |  |- BrokenStream              502     stream_interrupted    yes
+|- Overloaded                   503     overloaded            yes
 |- StoreUnavailable             503     store_unavailable     yes
+
 `message` is safe to show to the caller: it never holds a secret, a query or a stack.
 """
 
@@ -114,6 +116,12 @@ class BrokenStream(UpstreamError):
     """The reply began and did not end as the provider's protocol says a complete one does."""
 
     status, code, retryable = 502, "stream_interrupted", True
+
+
+class Overloaded(TenfoldError):
+    """This process has all the calls in flight it may have, or is stopping."""
+
+    status, code, retryable = 503, "overloaded", True
 
 
 class StoreUnavailable(TenfoldError):

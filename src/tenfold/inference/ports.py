@@ -1,7 +1,9 @@
 """What the pipeline needs of the layers beside and above it."""
 
+from collections.abc import Awaitable
 from typing import Protocol
 
+from tenfold.core.call import Call, Operation, Peek
 from tenfold.core.chat import ChatEvent, ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest
 from tenfold.core.errors import TenfoldError
 
@@ -19,6 +21,10 @@ class ClientDialect(Protocol):
     """How one kind of client speaks. Pure; implemented in `edge`."""
 
     name: str  # the Wire.dialect it equals: "openai" | "anthropic"
+
+    def peek(self, operation: Operation, body: bytes) -> Peek:
+        """Check the whole body, read the little that routing needs. Raises InvalidRequest."""
+        ...
 
     def decode_chat(self, body: bytes) -> ChatRequest:
         """The full request. Raises InvalidRequest with `param`."""
@@ -39,3 +45,31 @@ class ClientDialect(Protocol):
     def decode_embeddings(self, body: bytes) -> EmbeddingsRequest: ...
 
     def encode_embeddings(self, reply: EmbeddingsReply, request: EmbeddingsRequest) -> bytes: ...
+
+    def encode_count(self, input_tokens: int) -> bytes:
+        """The reply of a count-tokens call; dialects without one raise NotFound."""
+        ...
+
+
+class Sender(Protocol):
+    """A begun stream to the client."""
+
+    def send_bytes(self, data: bytes) -> Awaitable[None]:
+        """Returns when the client's connection took it. Raises the Responder's `gone`."""
+        ...
+
+
+class Responder(Protocol):
+    """Where a reply goes. One of the two is called, once."""
+
+    gone: type[Exception]  # what a Sender raises when nobody listens any more
+
+    def whole(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+
+    def stream(self, status: int, headers: list[tuple[str, str]]) -> Sender: ...
+
+
+class OutcomeSink(Protocol):
+    """Takes the finished call: receipts, logs, metrics, traces. Must not block or raise."""
+
+    def record(self, call: Call) -> None: ...

@@ -91,6 +91,10 @@ class Wire(Protocol):
         """Usage of a whole reply; lean, reads nothing else. None when the reply states none."""
         ...
 
+    def without_usage_frame(self, frames: bytes) -> bytes:
+        """Whole frames less the usage frame that `ask_usage` made the upstream send and the client did not ask for."""
+        ...
+
     def stream_facts(self, head: bytes, tail: bytes) -> StreamFacts:
         """`head`: the first bytes of the stream (from byte 0), `tail`: its last bytes; they may overlap."""
         ...

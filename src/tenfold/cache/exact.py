@@ -1,0 +1,99 @@
+"""The exact cache: answers to calls that are the same, byte for byte or after normalising, in this process's memory.
+
+Keys hold the tenant, so an answer never crosses tenants. It refuses to know what a call is: it is given keys.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from time import monotonic
+from uuid import UUID
+
+from msgspec import Struct
+
+from tenfold.core.usage import Usage
+
+_OVERHEAD = 512  # bytes an entry costs beside its body and key: measured about 470 on CPython 3.11
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What was sent to the client, ready to be sent again."""
+
+    body: bytes
+    stream: bool
+    usage: Usage | None
+    provider: str
+    model: str  # as the client named it
+    upstream_model: str
+    on_request: bool  # kept because the request asked for it, not by the default policy
+    stored_s: float  # on the cache's clock
+
+
+class ExactCache:
+    """Least recently used, bounded in bytes. Not thread-safe: one event loop owns it."""
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_entry_bytes: int,
+        ttl_s: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._entries: OrderedDict[tuple[UUID, Hashable], tuple[Answer, int]] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._max_entry_bytes = max_entry_bytes
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, tenant_id: UUID, key: Hashable, max_age_s: float | None = None) -> tuple[Answer, float] | None:
+        """The answer and its age in seconds; None when there is none young enough."""
+        found = self._entries.get((tenant_id, key))
+        if found is None:
+            self.misses += 1
+            return None
+        answer = found[0]
+        age_s = self._clock() - answer.stored_s
+        if age_s > self._ttl_s:
+            self._drop((tenant_id, key))
+            self.misses += 1
+            return None
+        if max_age_s is not None and age_s > max_age_s:
+            self.misses += 1
+            return None
+        self._entries.move_to_end((tenant_id, key))
+        self.hits += 1
+        return answer, age_s
+
+    def put(self, tenant_id: UUID, key: Hashable, answer: Answer, key_bytes: int = 0) -> None:
+        """Keep an answer; one larger than the entry cap is not kept. `key_bytes`: what the key itself holds."""
+        size = len(answer.body) + key_bytes + _OVERHEAD
+        if len(answer.body) > self._max_entry_bytes or size > self._max_bytes:
+            return
+        at = (tenant_id, key)
+        if at in self._entries:
+            self._drop(at)
+        self._entries[at] = answer, size
+        self.bytes += size
+        while self.bytes > self._max_bytes:
+            _, (_, oldest) = self._entries.popitem(last=False)
+            self.bytes -= oldest
+
+    def now(self) -> float:
+        """The clock answers are stamped with, in seconds."""
+        return self._clock()
+
+    def forget(self, tenant_id: UUID) -> int:
+        """Drop everything of one tenant; returns how many answers."""
+        mine = [at for at in self._entries if at[0] == tenant_id]
+        for at in mine:
+            self._drop(at)
+        return len(mine)
+
+    def _drop(self, at: tuple[UUID, Hashable]) -> None:
+        self.bytes -= self._entries.pop(at)[1]

@@ -1,0 +1,51 @@
+"""The model list in the shape of either vendor's API. The ids are the names clients use here."""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from msgspec import json
+
+from tenfold.core.errors import InvalidRequest
+
+_EPOCH = "1970-01-01T00:00:00Z"  # what the APIs give for an unknown date of release
+_MAX_PAGE = 1000
+
+
+def list_models(dialect: str, models: list[str], query: str) -> bytes:
+    """All models (OpenAI), or a page of them (Anthropic: limit, after_id, before_id). Raises InvalidRequest."""
+    if dialect != "anthropic":
+        return json.encode({"object": "list", "data": [_openai(model) for model in models]})
+    options = parse_qs(query)
+    limit_text = options.get("limit", ["20"])[-1]
+    if not limit_text.isdigit() or not 1 <= int(limit_text) <= _MAX_PAGE:
+        raise InvalidRequest(f"limit: must be between 1 and {_MAX_PAGE}", param="limit")
+    limit = int(limit_text)
+    after, before = options.get("after_id", [None])[-1], options.get("before_id", [None])[-1]
+    if after is not None:
+        rest = [model for model in models if model > after]
+    elif before is not None:
+        rest = [model for model in models if model < before][-limit:]
+    else:
+        rest = models
+    page = rest[:limit]
+    more = len(rest) > limit if before is None else bool(page) and page[0] != models[0]
+    return json.encode(
+        {
+            "data": [_anthropic(model) for model in page],
+            "has_more": more,
+            "first_id": page[0] if page else None,
+            "last_id": page[-1] if page else None,
+        }
+    )
+
+
+def show_model(dialect: str, model: str) -> bytes:
+    return json.encode(_anthropic(model) if dialect == "anthropic" else _openai(model))
+
+
+def _openai(model: str) -> dict[str, Any]:
+    return {"id": model, "object": "model", "created": 0, "owned_by": "tenfold"}
+
+
+def _anthropic(model: str) -> dict[str, Any]:
+    return {"type": "model", "id": model, "display_name": model, "created_at": _EPOCH}

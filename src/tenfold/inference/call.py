@@ -1,0 +1,98 @@
+"""Stage 5, call: the attempts of a route, one after the other, until an upstream begins to answer.
+
+A next target is tried only while the client has seen nothing and the failure is one another upstream may not share.
+"""
+
+from tenfold.core.call import Call
+from tenfold.core.chat import ChatRequest
+from tenfold.core.errors import TenfoldError, UpstreamError
+from tenfold.inference.ports import ClientDialect
+from tenfold.inference.route import Route, Target
+from tenfold.providers.ports import Exchange, Headers, WireRequest
+
+_CARRIED_PREFIXES = (b"x-ratelimit-", b"anthropic-", b"openai-", b"ratelimit")
+_REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
+
+
+class Question:
+    """What is asked, in the client's words and, once an attempt needs it, in canonical ones."""
+
+    __slots__ = ("_canonical", "asked_usage", "call", "dialect")
+
+    def __init__(self, call: Call, dialect: ClientDialect) -> None:
+        self.call = call
+        self.dialect = dialect
+        self.asked_usage = False  # whether the usage frame was asked for in the client's place
+        self._canonical: ChatRequest | None = None
+
+    def canonical(self) -> ChatRequest:
+        if self._canonical is None:
+            self._canonical = self.dialect.decode_chat(self.call.body)
+        return self._canonical
+
+    def speaks(self, target: Target) -> bool:
+        """Whether the bytes may pass untouched."""
+        return self.call.dialect == target.provider.wire.dialect
+
+    def encode(self, target: Target) -> WireRequest:
+        call, wire, model = self.call, target.provider.wire, target.upstream_model
+        peek = call.peek
+        assert peek is not None
+        if call.operation == "embeddings":
+            return wire.encode_embeddings(self.dialect.decode_embeddings(call.body), model)
+        if self.speaks(target):
+            self.asked_usage = target.ask_usage and peek.stream and not peek.include_usage
+            return wire.pass_chat(
+                call.body, model, rename=model != peek.model, stream=peek.stream, ask_usage=self.asked_usage
+            )
+        return wire.encode_chat(self.canonical(), model)
+
+
+async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
+    """The first upstream that answers with a success, its reply head read.
+
+    Raises the last attempt's UpstreamError, or UnsupportedParameter when no target can do what is asked.
+    """
+    call = question.call
+    last = len(route.targets) - 1
+    for number, target in enumerate(route.targets):
+        try:
+            return target, await _attempt(question, target)
+        except TenfoldError as error:
+            call.provider, call.upstream_model = target.provider.name, target.upstream_model
+            if number == last or not error.retryable:
+                raise
+    raise AssertionError("a route has at least one target")
+
+
+async def _attempt(question: Question, target: Target) -> Exchange:
+    call = question.call
+    request = question.encode(target)
+    carried: Headers = list(call.options.upstream_headers) if question.speaks(target) else []
+    exchange = await target.provider.send(request, carried)
+    call.provider, call.upstream_model, call.ignored = target.provider.name, target.upstream_model, request.ignored
+    _read_head(call, exchange)
+    if exchange.status >= 300:
+        raise await _failure(call, target, exchange)
+    return exchange
+
+
+def _read_head(call: Call, exchange: Exchange) -> None:
+    """Carry the request id and the upstream's words about its limits."""
+    for name, value in exchange.headers:
+        if name in _REQUEST_ID_HEADERS:
+            call.upstream_request_id = value.decode("latin-1")
+        elif name.startswith(_CARRIED_PREFIXES):
+            call.carried.append((name.decode("latin-1"), value.decode("latin-1")))
+
+
+async def _failure(call: Call, target: Target, exchange: Exchange) -> UpstreamError:
+    name = target.provider.name
+    if exchange.status < 400:
+        exchange.abort()
+        return UpstreamError(f"The provider `{name}` answered {exchange.status}, a redirect, which is not followed.")
+    error = target.provider.wire.decode_error(exchange.status, exchange.headers, await exchange.read())
+    if exchange.status in (401, 403):
+        # The provider speaks of Tenfold's key; repeating its words could show a part of that key.
+        error.message = f"The provider `{name}` refused the key configured for it ({exchange.status})."
+    return error

@@ -1,0 +1,96 @@
+"""Stage 4, lookup: has this call been answered before? First by the raw body, unread, then by its normal form.
+
+Which answers may be reused is the default policy's to say, and the request's own `Tenfold-Cache-Control` before it.
+"""
+
+import hashlib
+from collections.abc import Hashable
+from typing import Any, Literal
+
+from msgspec import json
+
+from tenfold.cache.exact import Answer, ExactCache
+from tenfold.core.call import Call
+
+Policy = Literal["never", "deterministic", "always"]
+
+_normal = json.Encoder(order="deterministic")
+_decoder: json.Decoder[Any] = json.Decoder()
+
+# They do not change what the model is asked, only how a client is billed, traced or named.
+_NOT_PART_OF_THE_QUESTION = ("user", "metadata", "safety_identifier", "prompt_cache_key")
+
+
+class Lookup:
+    def __init__(self, cache: ExactCache, policy: Policy) -> None:
+        self._cache = cache
+        self._policy = policy
+
+    def by_bytes(self, call: Call) -> Answer | None:
+        """The answer to the very same bytes. Sets the call's cache state when there is one."""
+        if not len(self._cache) or "no-cache" in call.options.cache:
+            return None
+        return self._find(call, _raw_key(call))
+
+    def by_meaning(self, call: Call) -> Answer | None:
+        """The answer to a body that says the same in other JSON. Sets the call's cache state."""
+        if not self._eligible(call):
+            return None
+        call.cache_state = "miss"
+        if "no-cache" in call.options.cache:
+            return None
+        answer = self._find(call, _normal_key(call))
+        if answer is not None:
+            self._cache.put(call.principal.tenant_id, _raw_key(call), answer, len(call.body))
+        return answer
+
+    def store(self, call: Call, body: bytes) -> None:
+        """Keep what was sent, when it may be: only whole, good answers come here."""
+        if call.cache_state != "miss" or "no-store" in call.options.cache or call.peek is None:
+            return
+        answer = Answer(
+            body=body,
+            stream=call.peek.stream,
+            usage=call.usage,
+            provider=call.provider or "",
+            model=call.model,
+            upstream_model=call.upstream_model or "",
+            on_request=not self._by_default(call),
+            stored_s=self._cache.now(),
+        )
+        tenant_id = call.principal.tenant_id
+        self._cache.put(tenant_id, _normal_key(call), answer)
+        self._cache.put(tenant_id, _raw_key(call), answer, len(call.body))
+
+    def _find(self, call: Call, key: Hashable) -> Answer | None:
+        found = self._cache.get(call.principal.tenant_id, key)
+        if found is None:
+            return None
+        answer, age_s = found
+        if answer.on_request and "exact" not in call.options.cache:
+            return None
+        call.cache_state = "hit"
+        call.cached_age_s = int(age_s)
+        call.model, call.provider, call.upstream_model = answer.model, answer.provider, answer.upstream_model
+        call.usage = answer.usage
+        return answer
+
+    def _eligible(self, call: Call) -> bool:
+        return "exact" in call.options.cache or self._by_default(call)
+
+    def _by_default(self, call: Call) -> bool:
+        if self._policy != "deterministic":
+            return self._policy == "always"
+        return call.operation == "embeddings" or (call.peek is not None and call.peek.temperature == 0)
+
+
+def _raw_key(call: Call) -> Hashable:
+    return call.operation, call.dialect, call.body
+
+
+def _normal_key(call: Call) -> Hashable:
+    body = _decoder.decode(call.body)
+    for name in _NOT_PART_OF_THE_QUESTION:
+        body.pop(name, None)
+    digest = hashlib.blake2b(_normal.encode(body), digest_size=32)
+    return call.operation, call.dialect, digest.digest()

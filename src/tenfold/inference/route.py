@@ -1,0 +1,84 @@
+"""Stage 3, route: the model a client names to the targets that can serve it, in order. A pure look-up."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from tenfold.core.errors import ModelNotFound
+from tenfold.core.usage import Usage
+from tenfold.providers.ports import Provider
+
+
+class Cost(Protocol):
+    """10^-9 USD."""
+
+    @property
+    def input_nano(self) -> int: ...
+    @property
+    def output_nano(self) -> int: ...
+    @property
+    def total_nano(self) -> int: ...
+
+
+class Quote(Protocol):
+    """The price of one model at one time."""
+
+    @property
+    def valid_until(self) -> datetime | None: ...
+
+    def cost(self, usage: Usage) -> Cost: ...
+
+
+class PriceList(Protocol):
+    """The price of one target: its own quote, or the dated data's."""
+
+    def quote(self, at: datetime) -> Quote | None: ...
+
+
+class Target:
+    """One upstream model. Holds its current quote, so that a call looks no price up."""
+
+    def __init__(self, *, provider: Provider, upstream_model: str, prices: PriceList, ask_usage: bool = True) -> None:
+        self.provider = provider
+        self.upstream_model = upstream_model
+        self.ask_usage = ask_usage
+        self.reply_headers = (("tenfold-provider", provider.name), ("tenfold-model", upstream_model))
+        self._prices = prices
+        self._quote: Quote | None = None
+        self._quote_until_s = 0.0
+
+    def quote(self, now_s: float) -> Quote | None:
+        """The quote at `now_s` (Unix seconds); None when no price is known."""
+        if now_s >= self._quote_until_s:
+            self._quote = self._prices.quote(datetime.fromtimestamp(now_s, UTC))
+            until = self._quote.valid_until if self._quote else None
+            # Asked anew at least hourly, so that a price data refresh or a missed date cannot linger.
+            self._quote_until_s = min(until.timestamp(), now_s + 3600) if until else now_s + 3600
+        return self._quote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    model: str  # as clients name it
+    targets: tuple[Target, ...]
+
+
+class Router:
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: Mapping[str, Route] = {route.model: route for route in routes}
+
+    @property
+    def models(self) -> list[str]:
+        return sorted(self._routes)
+
+    def find(self, model: str) -> Route:
+        """Raises ModelNotFound with the nearest name."""
+        route = self._routes.get(model)
+        if route is None:
+            shown = model if len(model) <= 100 else f"{model[:100]}..."
+            close = difflib.get_close_matches(model[:100], self._routes, n=1)
+            hint = f" Did you mean `{close[0]}`?" if close else " GET /v1/models lists what there is."
+            raise ModelNotFound(f"The model `{shown}` does not exist here.{hint}", param="model")
+        return route

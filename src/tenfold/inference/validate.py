@@ -1,0 +1,119 @@
+"""Stage 6, validate: is what came back a whole, readable reply? A cut or malformed one never passes as a good one."""
+
+import time
+from collections.abc import AsyncIterator
+
+from tenfold.core.chat import ChatEvent, Ended, Failed, Metered
+from tenfold.core.errors import BrokenStream, UpstreamError
+from tenfold.inference.call import Question
+from tenfold.inference.frames import FrameGuard
+from tenfold.inference.route import Target
+from tenfold.providers.ports import Exchange
+
+_CUT = "The provider's stream ended before the reply was complete."
+
+
+def read_reply(question: Question, target: Target, body: bytes) -> bytes:
+    """The body for the client; its usage is put on the call. Raises UpstreamError for a body that is no reply."""
+    call, wire = question.call, target.provider.wire
+    if call.operation == "embeddings":
+        embeddings = wire.decode_embeddings(body)
+        call.usage = embeddings.usage
+        if question.speaks(target):
+            return body
+        return question.dialect.encode_embeddings(embeddings, question.dialect.decode_embeddings(call.body))
+    if question.speaks(target):
+        call.usage = wire.usage_of_reply(body)
+        return body
+    reply = wire.decode_chat(body)
+    call.usage = reply.usage
+    return question.dialect.encode_reply(reply, question.canonical())
+
+
+async def check_stream_head(exchange: Exchange, target: Target) -> None:
+    """A server that answers a streaming request with a page or an error object did not begin a stream.
+
+    Raises UpstreamError. A missing or odd content type is let through: many servers that stream well send one.
+    """
+    content_type = exchange.header(b"content-type") or b""
+    if content_type.startswith((b"application/json", b"text/html")):
+        raise target.provider.wire.decode_error(502, exchange.headers, await exchange.read())
+
+
+class PassingRelay:
+    """The dialects match: whole frames go through untouched, and only the two ends of the stream are read."""
+
+    def __init__(self, question: Question, target: Target, exchange: Exchange) -> None:
+        self._question = question
+        self._wire = target.provider.wire
+        self._exchange = exchange
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Raises UpstreamError when the stream breaks or ends early."""
+        call, wire, guard = self._question.call, self._wire, FrameGuard()
+        strip = self._question.asked_usage
+        try:
+            async for block in self._exchange.blocks():
+                if call.first_byte is None:
+                    call.first_byte = time.perf_counter()
+                frames = guard.feed(block)
+                if strip:
+                    frames = wire.without_usage_frame(frames)
+                if frames:
+                    yield frames
+        finally:
+            call.stream_bytes = guard.size
+        rest = guard.rest()
+        facts = wire.stream_facts(guard.head, guard.tail)
+        if facts.failed:
+            call.error = BrokenStream("The provider ended the stream with an error.")
+        elif not facts.complete:
+            raise BrokenStream(_CUT)
+        else:
+            call.usage = facts.usage
+        if rest:
+            yield rest
+
+
+class TranslatingRelay:
+    """Two dialects: events are decoded and written anew."""
+
+    def __init__(self, question: Question, target: Target, exchange: Exchange) -> None:
+        self._question = question
+        self._decoder = target.provider.wire.stream_decoder()
+        self._exchange = exchange
+        self._ended = False
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Raises UpstreamError when the stream breaks or ends early."""
+        call = self._question.call
+        encoder = self._question.dialect.reply_encoder(self._question.canonical())
+        async for block in self._exchange.blocks():
+            if call.first_byte is None:
+                call.first_byte = time.perf_counter()
+            call.stream_bytes += len(block)
+            events = self._decoder.feed(block)
+            self._note(events)
+            frames = encoder.encode(events)
+            if frames:
+                yield frames
+        events = self._decoder.finish()
+        self._note(events)
+        if not self._ended and call.error is None:
+            raise BrokenStream(_CUT)
+        frames = encoder.encode(events)
+        if frames:
+            yield frames
+
+    def _note(self, events: list[ChatEvent]) -> None:
+        """Read usage, failure and the end off the events."""
+        call = self._question.call
+        for event in events:
+            if isinstance(event, Metered):
+                call.usage = event.usage
+            elif isinstance(event, Failed):
+                call.error = UpstreamError(
+                    event.message, status=event.status, kind=event.kind, upstream_code=event.code
+                )
+            elif isinstance(event, Ended):
+                self._ended = True
