@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Token counts. `input_tokens` and `output_tokens` are totals: the cached, audio and reasoning
+    """Token counts. `input_tokens` and `output_tokens` are totals: the cached, audio, image and reasoning
     counts are parts of them (the convention of OpenAI; Anthropic's figures are added up to it)."""
 
     input_tokens: int = 0
@@ -13,6 +13,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0  # of any lifetime
     cache_write_1h_tokens: int = 0  # the part of cache_write_tokens with the one-hour lifetime
     input_audio_tokens: int = 0
-    cache_audio_read_tokens: int = 0
+    cache_audio_read_tokens: int = 0  # the part of cache_read_tokens that is audio
     output_audio_tokens: int = 0
+    output_image_tokens: int = 0
     reasoning_tokens: int = 0

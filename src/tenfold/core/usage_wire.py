@@ -138,23 +138,24 @@ class GeminiUsage(Struct, kw_only=True, rename="camel"):
         input_tokens = _total(self.prompt_token_count) + _total(self.tool_use_prompt_token_count)
         output_tokens = _total(self.candidates_token_count) + thoughts
         cached = min(_part(self.cached_content_token_count), input_tokens)
-        audio = _audio(self.prompt_tokens_details) + _audio(self.tool_use_prompt_tokens_details)
+        audio = _modality(self.prompt_tokens_details, "AUDIO") + _modality(self.tool_use_prompt_tokens_details, "AUDIO")
         return Usage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cache_read_tokens=cached,
             input_audio_tokens=min(audio, input_tokens),
-            cache_audio_read_tokens=min(_audio(self.cache_tokens_details), cached),
-            output_audio_tokens=min(_audio(self.candidates_tokens_details), output_tokens),
+            cache_audio_read_tokens=min(_modality(self.cache_tokens_details, "AUDIO"), cached),
+            output_audio_tokens=min(_modality(self.candidates_tokens_details, "AUDIO"), output_tokens),
+            output_image_tokens=min(_modality(self.candidates_tokens_details, "IMAGE"), output_tokens),
             reasoning_tokens=thoughts,
         )
 
 
-def _audio(details: object) -> int:
-    """The AUDIO entry of a list of counts by modality."""
+def _modality(details: object, name: str) -> int:
+    """One entry of Gemini's list of counts by modality."""
     if isinstance(details, list):
         for entry in details:
-            if isinstance(entry, dict) and entry.get("modality") == "AUDIO":
+            if isinstance(entry, dict) and entry.get("modality") == name:
                 return _part(entry.get("tokenCount"))
     return 0
 
