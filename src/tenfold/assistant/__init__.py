@@ -1,1 +1,1 @@
-"""The support assistant: a product on the parts below."""
+"""The support assistant: a question in, a streamed answer with citations out; a product on the parts below."""

@@ -1,0 +1,61 @@
+"""A search and a model that say what they were told to, for tests of whatever stands on the assistant."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from tenfold.assistant.types import CallSummary, Hit
+from tenfold.core.chat import ChatEvent, ChatRequest, Ended, Finished, Started, TextDelta
+from tenfold.core.errors import StoreUnavailable, TenfoldError
+from tenfold.core.principal import Principal
+
+
+class FakeSearcher:
+    """Finds the same hits for every question; `away` makes it raise StoreUnavailable."""
+
+    def __init__(self, hits: Sequence[Hit] = ()) -> None:
+        self.hits = list(hits)
+        self.away = False
+        self.asked: list[tuple[Principal, str]] = []
+
+    async def search(self, principal: Principal, question: str, *, limit: int) -> list[Hit]:
+        if self.away:
+            raise StoreUnavailable("The database is away.", retry_after_s=1)
+        self.asked.append((principal, question))
+        return self.hits[:limit]
+
+
+class FakeCaller:
+    """Says the pieces, one event each, then the summary. With `error` it raises after `error_after` pieces."""
+
+    def __init__(
+        self,
+        pieces: Sequence[str] = ("It is so [1].",),
+        *,
+        error: TenfoldError | None = None,
+        error_after: int = 0,
+        complete: bool = True,
+    ) -> None:
+        self.pieces = list(pieces)
+        self.error = error
+        self.error_after = error_after
+        self.complete = complete
+        self.requests: list[ChatRequest] = []
+        self.closed = 0
+        self.summary = CallSummary(model="fake-model", provider="fake", cost_nano=12_000, latency_ms=7, cache="miss")
+
+    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
+        principal.require("inference")
+        self.requests.append(request)
+        try:
+            if self.error is not None and self.error_after == 0:
+                raise self.error
+            yield Started(id="1", model=request.model)
+            for number, piece in enumerate(self.pieces, 1):
+                yield TextDelta(text=piece)
+                if self.error is not None and self.error_after == number:
+                    raise self.error
+            if self.complete:
+                yield Finished(reason="stop")
+                yield Ended()
+            yield self.summary
+        finally:
+            self.closed += 1
