@@ -1,0 +1,272 @@
+"""One embedded Postgres under one home folder: start it, attach to it, leave it. Blocking; safe between processes.
+
+In <home>/postgres: `state.json` (0600), `postgres.log`, three lock files (see guardian.py; `start.lock` is
+held while somebody starts or repairs it) and `data`. When the home lies where the user that runs Postgres cannot pass
+(root's home is 0700 and nothing above a home is ever chmodded), the data is below /var/lib/tenfold instead.
+"""
+
+import hashlib
+import os
+import random
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tenfold.store.errors import StartupError
+from tenfold.store.postgres import guardian, locks
+from tenfold.store.postgres.account import Account, account_for, can_reach
+from tenfold.store.postgres.binaries import Binaries, find_binaries, reachable_binaries
+from tenfold.store.postgres.diagnosis import explain, port_taken, told_plainly
+from tenfold.store.postgres.initdb import environment, make_data, write_configuration
+from tenfold.store.postgres.processes import (
+    cluster_name,
+    forget_reused_pid,
+    kill_leftovers,
+    pid_file,
+    postmaster_pid,
+)
+from tenfold.store.postgres.state import State, new_password, read_state, write_state
+
+SHELTER = Path("/var/lib/tenfold")
+# Below the range that systems give to outgoing connections, so that it is free again at a restart.
+_PORTS = range(20_000, 32_000)
+_CONNECT_S = 1.0
+_POLL_S = 0.01
+_LEFTOVERS_S = 5.0  # sessions notice within this that their postmaster is gone, unless a query keeps them busy
+_PORT_TRIES = 5
+
+
+class Cluster:
+    def __init__(self, home: Path, *, settings: Mapping[str, str], shelter: Path = SHELTER) -> None:
+        self.folder = home.absolute() / "postgres"
+        self._settings = settings
+        self._shelter = shelter
+        self._lease = locks.FileLock(self.folder / "users.lock")
+        self._state: State | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "postgres.log"
+
+    @property
+    def data(self) -> Path:
+        """Raises StartupError before the first start."""
+        state = self._state or read_state(self._state_path)
+        if state is None:
+            raise StartupError(f"{self.folder} holds no database yet.")
+        return self._data(state)
+
+    def start(self, timeout_s: float) -> str:
+        """Attaches, else starts, else makes it first. Gives the DSN; the lease is held from here on."""
+        until = time.monotonic() + timeout_s
+        with told_plainly(self.folder):
+            self._make_folder()
+            leased_before = self._lease.held
+            if not leased_before and not self._lease.take(shared=True, until=until):
+                raise StartupError(f"Postgres is still shutting down after {timeout_s:.0f} s. See {self.log}.")
+            try:
+                state = self._running() or self._start(until)
+            except BaseException:
+                if not leased_before:
+                    self._lease.release()
+                raise
+        self._state = state
+        return state.dsn
+
+    def is_up(self) -> bool:
+        """Cheap: two file locks and a connection on loopback."""
+        with told_plainly(self.folder):
+            return self._running() is not None
+
+    def stop(self) -> None:
+        """Gives the lease back; when it was the last, waits until Postgres has stopped."""
+        if not self._lease.held:
+            return
+        until = time.monotonic() + guardian.STOP_FAST_S + guardian.STOP_AT_ONCE_S
+        probe = locks.FileLock(self.folder / "users.lock")
+        self._lease.release()
+        while time.monotonic() < until:
+            if probe.try_exclusive():  # nobody uses it; the guardian waits behind this lock, or there is none
+                self._stop_postgres()
+                self._wait_for_silence(until)
+                probe.release()
+                return
+            if probe.try_shared():  # others use it, or it has just been stopped
+                probe.release()
+                return
+            time.sleep(_POLL_S)  # the guardian is stopping it
+
+    # -- starting ----------------------------------------------------------------------------
+
+    def _make_folder(self) -> None:
+        # 0711 for root: Postgres' own user passes through to the data and reads nothing.
+        mode = 0o711 if os.geteuid() == 0 else 0o700
+        self.folder.parent.mkdir(mode=mode, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=mode, exist_ok=True)
+
+    def _running(self) -> State | None:
+        if locks.is_free(self._cluster_lock):
+            return None
+        state = read_state(self._state_path)
+        if state is None or not _accepts(state.port) or not self._says_ready(state):
+            return None
+        return state
+
+    def _start(self, until: float) -> State:
+        with locks.held(self.folder / "start.lock", until=until) as mine:
+            if not mine:
+                raise StartupError(f"Another process has been starting Postgres for too long. See {self.log}.")
+            state = self._settled(until)
+            if state is not None:
+                return state
+            state = read_state(self._state_path)
+            if state is None:
+                state = self._make_first_state()
+            data = self._data(state)
+            account = account_for(data)
+            binaries = self._binaries(data, account)
+            if not data.exists():
+                make_data(data, binaries, account, state.password)
+            write_configuration(data, account, self._settings)
+            return self._launch(state, binaries, account, until)
+
+    def _settled(self, until: float) -> State | None:
+        """Waits for one that is starting or stopping: the state of one that runs, None when nothing runs any more."""
+        leftovers_at = time.monotonic() + _LEFTOVERS_S
+        while not locks.is_free(self._cluster_lock):
+            state = self._running()
+            if state is not None:
+                return state
+            known = read_state(self._state_path)
+            if known is not None and not _accepts(known.port) and time.monotonic() > leftovers_at:
+                kill_leftovers(self._data(known))
+            if time.monotonic() > until:
+                raise StartupError(
+                    "Something still runs on the data folder and answers nobody: perhaps Postgres in another "
+                    f"container that shares {self.folder}. End it, then start again."
+                )
+            time.sleep(_POLL_S)
+        return None
+
+    def _make_first_state(self) -> State:
+        """Decides where the data lives, once."""
+        data = self.folder / "data"
+        account = account_for(data)
+        if not can_reach(data, account):
+            self._make_shelter()
+            mark = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+            data = self._shelter / f"data-{mark}-{secrets.token_hex(4)}"  # never that of an older home at this place
+        inside = data.is_relative_to(self.folder)
+        state = State(
+            data=data.name if inside else str(data),
+            port=_free_port(),
+            password=new_password(),
+        )
+        write_state(self._state_path, state)
+        return state
+
+    def _make_shelter(self) -> None:
+        self._shelter.mkdir(mode=0o711, parents=True, exist_ok=True)
+
+    def _binaries(self, data: Path, account: Account) -> Binaries:
+        version = data / "PG_VERSION"
+        binaries = find_binaries(int(version.read_text()) if version.exists() else None)
+        if not can_reach(binaries.postgres, account):
+            self._make_shelter()
+        return reachable_binaries(binaries, account, self._shelter)
+
+    def _launch(self, state: State, binaries: Binaries, account: Account, until: float) -> State:
+        """On the remembered port; on another one while that is taken and nobody has been told it."""
+        data = self._data(state)
+        for _ in range(_PORT_TRIES):
+            forget_reused_pid(data)
+            output = self._spawn(state, binaries, account, until)
+            if output is None:
+                return state
+            if not port_taken(output):
+                raise StartupError(f"{explain('Postgres did not start', output)} See {self.log}.")
+            state = State(data=state.data, port=_free_port(), password=state.password)
+            write_state(self._state_path, state)
+        raise StartupError("No free port was found for Postgres on 127.0.0.1.")
+
+    def _spawn(self, state: State, binaries: Binaries, account: Account, until: float) -> str | None:
+        """None when it is ready, else what it wrote."""
+        data = self._data(state)
+        command = [sys.executable, "-I", "-S", guardian.__file__]
+        command += [str(self.folder / "users.lock"), str(self._cluster_lock), str(self.log), str(data)]
+        command += [str(account.uid), str(account.gid)]
+        command += [str(binaries.postgres), "-D", str(data), "-c", f"port={state.port}"]
+        command += ["-c", f"cluster_name={cluster_name(data)}"]
+        try:
+            done = subprocess.run(  # noqa: S603 - the guardian of this package
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=max(until - time.monotonic(), 0.1),
+                env=environment(),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StartupError(f"Postgres was not ready in time; it may be recovering. See {self.log}.") from error
+        first, _, rest = done.stdout.decode(errors="replace").partition("\n")
+        return None if first == "ready" else rest + done.stderr.decode(errors="replace")
+
+    # -- stopping ----------------------------------------------------------------------------
+
+    def _stop_postgres(self) -> None:
+        """Fast shutdown, for the case that no guardian is left to do it."""
+        if locks.is_free(self._cluster_lock):
+            return
+        state = read_state(self._state_path)
+        pid = postmaster_pid(self._data(state)) if state is not None else None
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+    def _wait_for_silence(self, until: float) -> None:
+        while not locks.is_free(self._cluster_lock) and time.monotonic() < until:
+            time.sleep(_POLL_S)
+
+    # -- places ------------------------------------------------------------------------------
+
+    @property
+    def _state_path(self) -> Path:
+        return self.folder / "state.json"
+
+    @property
+    def _cluster_lock(self) -> Path:
+        return self.folder / "cluster.lock"
+
+    def _data(self, state: State) -> Path:
+        return self.folder / state.data  # an absolute path stands for itself
+
+    def _says_ready(self, state: State) -> bool:
+        lines = pid_file(self._data(state))
+        return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _free_port() -> int:
+    """Free a moment ago; whoever uses it must be ready to lose the race."""
+    for port in random.sample(_PORTS, k=200):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise StartupError(f"No port between {_PORTS.start} and {_PORTS.stop} is free on 127.0.0.1.")

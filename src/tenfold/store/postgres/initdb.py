@@ -1,0 +1,100 @@
+"""Makes a new data folder, all of it or nothing. Nothing listens meanwhile, and no file holds the password."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tenfold.store.errors import StartupError
+from tenfold.store.postgres.account import Account
+from tenfold.store.postgres.binaries import Binaries
+from tenfold.store.postgres.diagnosis import explain
+from tenfold.store.postgres.state import DATABASE, OWNER
+
+_TIMEOUT_S = 120.0
+
+HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+# A small service on one machine, durable. ALTER SYSTEM (postgresql.auto.conf) goes on top and stays.
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "maintenance_work_mem": "128MB",
+    "wal_level": "replica",
+    "synchronous_commit": "on",
+    "max_wal_size": "1GB",
+    # In the data folder: the /dev/shm of a container is 64 MB, too small for a parallel index build.
+    "dynamic_shared_memory_type": "mmap",
+    "log_destination": "stderr",  # the guardian keeps the file
+    "logging_collector": "off",
+    "log_line_prefix": "%m [%p] ",
+    "log_checkpoints": "off",
+    "log_parameter_max_length": "0",  # values belong to tenants
+    "log_parameter_max_length_on_error": "0",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "lc_messages": "C",
+}
+
+
+def environment() -> dict[str, str]:
+    """For Postgres' programs: nothing of Tenfold's own environment, which may hold provider keys."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+    return kept | {"LC_ALL": "C", "TZ": "UTC"}
+
+
+def make_data(data: Path, binaries: Binaries, account: Account, password: str) -> None:
+    """Raises StartupError."""
+    new = data.with_name(f"{data.name}.new")
+    shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
+    new.mkdir(mode=0o700)
+    os.chown(new, account.uid, account.gid)
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries.major >= 17 else []
+    _run(
+        [str(binaries.initdb), "-D", str(new), "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C", *locale],
+        account,
+    )
+    # Single-user mode: the password goes through a pipe, and the server starts for the world with it already set.
+    script = f"ALTER ROLE {OWNER} PASSWORD '{password}';\nCREATE DATABASE {DATABASE};\n"
+    single = [str(binaries.postgres), "--single", "-D", str(new), "-c", "log_min_messages=fatal", "postgres"]
+    _run(single, account, script)
+    write_configuration(new, account, {})
+    new.replace(data)
+
+
+def write_configuration(data: Path, account: Account, settings: Mapping[str, str]) -> None:
+    """At every start, so that a new version of Tenfold brings its settings along."""
+    lines = [f"{name} = '{value}'\n" for name, value in {**SETTINGS, **settings}.items()]
+    for name, text in (("postgresql.conf", "".join(lines)), ("pg_hba.conf", HBA)):
+        path = data / name
+        path.write_text(text)
+        os.chown(path, account.uid, account.gid)
+
+
+def _run(command: Sequence[str], account: Account, script: str = "") -> None:
+    as_other = account.uid != os.geteuid()
+    try:
+        subprocess.run(  # noqa: S603 - Postgres' own programs, without a shell
+            command,
+            input=script,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            env=environment(),
+            cwd="/",
+            umask=0o077,
+            user=account.uid if as_other else None,
+            group=account.gid if as_other else None,
+            extra_groups=[] if as_other else None,
+        )
+    except subprocess.CalledProcessError as error:
+        raise StartupError(explain("The data folder could not be made", error.stderr + error.stdout)) from error
+    except subprocess.TimeoutExpired as error:
+        raise StartupError(
+            f"Making the data folder took longer than {_TIMEOUT_S:.0f} s. Is the disk healthy?"
+        ) from error
