@@ -47,6 +47,10 @@ class GeminiWire:
     def usage_of_reply(self, body: bytes) -> Usage | None:
         return replies.usage_of_reply(body)
 
+    def without_usage_frame(self, frames: bytes) -> bytes:
+        """There is no such frame: usage stands in the frames that carry the answer."""
+        return frames
+
     def stream_facts(self, head: bytes, tail: bytes) -> StreamFacts:
         return stream.stream_facts(head, tail)
 

@@ -1,0 +1,447 @@
+"""Requests: the recorded ones come out as they were, and each canonical wish has its place or its refusal."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tenfold.core.chat import (
+    AudioPart,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Part,
+    RefusalPart,
+    ResponseFormat,
+    TextPart,
+    ThinkingPart,
+    Tool,
+    ToolCallPart,
+    ToolChoice,
+    ToolResultPart,
+)
+from tenfold.core.errors import InvalidRequest, UnsupportedParameter
+from tenfold.providers.gemini.contents import SKIP_SIGNATURE
+from tenfold.providers.gemini.wire import GeminiWire
+from tests.dialects.gemini.rebuild import canonical, comparable
+from tests.dialects.gemini.vectors import recorded
+
+WIRE = GeminiWire()
+HELLO = [Message(role="user", parts=[TextPart(text="hello")])]
+
+
+def encode(model: str = "gemini-2.5-flash", messages: list[Message] | None = None, **said: Any) -> dict[str, Any]:
+    request = ChatRequest(model=model, messages=HELLO if messages is None else messages, **said)
+    body: dict[str, Any] = json.loads(WIRE.encode_chat(request, model).body)
+    return body
+
+
+def config(model: str = "gemini-2.5-flash", **said: Any) -> dict[str, Any]:
+    found: dict[str, Any] = encode(model, **said).get("generationConfig", {})
+    return found
+
+
+def contents(*messages: Message, model: str = "gemini-2.5-flash") -> list[dict[str, Any]]:
+    turns: list[dict[str, Any]] = encode(model, list(messages))["contents"]
+    return turns
+
+
+def user(*parts: Part) -> Message:
+    return Message(role="user", parts=list(parts))
+
+
+def assistant(*parts: Part) -> Message:
+    return Message(role="assistant", parts=list(parts))
+
+
+def call(call_id: str, name: str = "f", arguments: str = "{}", signature: str | None = None) -> ToolCallPart:
+    return ToolCallPart(id=call_id, name=name, arguments=arguments, signature=signature)
+
+
+def result(call_id: str, text: str, *, is_error: bool = False) -> Message:
+    part = ToolResultPart(call_id=call_id, content=[TextPart(text=text)], is_error=is_error)
+    return Message(role="tool", parts=[part])
+
+
+def test_recorded_requests_come_out_as_they_were() -> None:
+    rows = recorded("generate") + recorded("stream")
+    assert len(rows) > 100
+    for row in rows:
+        request = canonical(row)
+        wire_request = WIRE.encode_chat(request, request.model)
+        assert wire_request.path == row["path"]
+        assert wire_request.ignored == ()
+        expected, found = comparable(row["request"]), comparable(json.loads(wire_request.body))
+        assert found == expected, row["id"]
+
+
+def test_the_path_names_model_and_method() -> None:
+    assert WIRE.encode_chat(ChatRequest(model="m", messages=HELLO), "gemini-2.5-pro").path == (
+        "/v1beta/models/gemini-2.5-pro:generateContent"
+    )
+    streamed = ChatRequest(model="m", messages=HELLO, stream=True)
+    assert WIRE.encode_chat(streamed, "tunedModels/mine").path == (
+        "/v1beta/tunedModels/mine:streamGenerateContent?alt=sse"
+    )
+    assert WIRE.encode_chat(streamed, "../x/y?z").path.startswith("/v1beta/models/..%2Fx%2Fy%3Fz:")
+
+
+def test_what_a_client_may_steer_has_its_place() -> None:
+    assert config(
+        max_tokens=9,
+        temperature=0.5,
+        top_p=0.9,
+        top_k=3,
+        stop=["x"],
+        seed=7,
+        n=2,
+        presence_penalty=0.1,
+        frequency_penalty=0.2,
+        logprobs=True,
+        top_logprobs=4,
+    ) == {
+        "maxOutputTokens": 9,
+        "temperature": 0.5,
+        "topP": 0.9,
+        "topK": 3,
+        "stopSequences": ["x"],
+        "seed": 7,
+        "candidateCount": 2,
+        "presencePenalty": 0.1,
+        "frequencyPenalty": 0.2,
+        "responseLogprobs": True,
+        "logprobs": 4,
+    }
+    assert config() == {}
+    assert config(temperature=0.0, max_tokens=0) == {"temperature": 0.0, "maxOutputTokens": 0}
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+@settings(max_examples=50, deadline=None)
+def test_a_seed_fits_32_bits_and_stays_the_same_seed(seed: int) -> None:
+    sent = config(seed=seed)["seed"]
+    assert -(2**31) <= sent < 2**31
+    assert sent == config(seed=seed)["seed"]
+    assert sent == seed or abs(seed) >= 2**31
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "thinking"),
+    [
+        ("gemini-2.5-flash", {"reasoning_effort": "none"}, {"thinkingBudget": 0}),
+        ("gemini-2.5-flash", {"reasoning_effort": "low"}, {"thinkingBudget": 1024}),
+        ("gemini-2.5-pro", {"reasoning_effort": "high"}, {"thinkingBudget": 24576}),
+        ("gemini-3-flash-preview", {"reasoning_effort": "none"}, {"thinkingLevel": "minimal"}),
+        ("gemini-3-flash-preview", {"reasoning_effort": "medium"}, {"thinkingLevel": "medium"}),
+        ("gemini-3-pro-preview", {"reasoning_effort": "minimal"}, {"thinkingLevel": "low"}),
+        ("gemini-3-pro-preview", {"reasoning_effort": "xhigh"}, {"thinkingLevel": "high"}),
+        ("gemini-2.5-flash", {"thinking_budget": 0}, {"thinkingBudget": 0}),
+        (
+            "gemini-3-flash-preview",
+            {"thinking_budget": 2000, "reasoning_effort": "low"},
+            {"thinkingBudget": 2000, "includeThoughts": True},
+        ),
+    ],
+)
+def test_thinking_is_steered_as_the_generation_takes_it(
+    model: str, said: dict[str, Any], thinking: dict[str, Any]
+) -> None:
+    assert config(model, **said)["thinkingConfig"] == thinking
+
+
+def test_response_formats() -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "integer"}}}
+    assert config(response_format=ResponseFormat(kind="json_schema", name="n", schema=schema, strict=True)) == {
+        "responseMimeType": "application/json",
+        "responseJsonSchema": schema,
+    }
+    assert config(response_format=ResponseFormat(kind="json_object")) == {"responseMimeType": "application/json"}
+    assert config(response_format=ResponseFormat(kind="text")) == {}
+
+
+def test_tools_and_choices() -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tools = [
+        Tool(name="f", description="d", parameters=schema),
+        Tool(name="g"),
+        Tool(name="googleSearch", opaque=OpaquePart(dialect="gemini", value={"googleSearch": {}})),
+    ]
+    body = encode(tools=tools, tool_choice=ToolChoice(mode="named", name="f"))
+    assert body["tools"] == [
+        {"googleSearch": {}},
+        {"functionDeclarations": [{"name": "f", "description": "d", "parametersJsonSchema": schema}, {"name": "g"}]},
+    ]
+    assert body["toolConfig"] == {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}}
+    assert "toolConfig" not in encode(tools=tools)
+
+
+@pytest.mark.parametrize(
+    ("mode", "strict", "sent"),
+    [
+        ("auto", None, "AUTO"),
+        ("auto", True, "VALIDATED"),
+        (None, True, "VALIDATED"),
+        ("none", True, "NONE"),
+        ("required", True, "ANY"),
+    ],
+)
+def test_a_strict_function_is_validated(mode: str | None, strict: bool | None, sent: str) -> None:
+    choice = ToolChoice(mode=mode) if mode else None  # type: ignore[arg-type] # the modes above
+    body = encode(tools=[Tool(name="f", strict=strict)], tool_choice=choice)
+    assert body["toolConfig"] == {"functionCallingConfig": {"mode": sent}}
+
+
+def test_system_text_is_an_instruction_wherever_it_stands() -> None:
+    body = encode(
+        messages=[
+            Message(role="system", parts=[TextPart(text="a")]),
+            *HELLO,
+            Message(role="developer", parts=[TextPart(text="b")]),
+        ]
+    )
+    assert body["systemInstruction"] == {"parts": [{"text": "a"}, {"text": "b"}]}
+    assert [turn["role"] for turn in body["contents"]] == ["user"]
+
+
+def test_a_conversation_begins_with_the_user() -> None:
+    assert encode(messages=[Message(role="system", parts=[TextPart(text="a")])])["contents"] == [
+        {"role": "user", "parts": [{"text": ""}]}
+    ]
+    assert [turn["role"] for turn in contents(assistant(TextPart(text="hi")))] == ["user", "model"]
+
+
+def test_results_of_parallel_calls_follow_them_together_under_their_names() -> None:
+    turns = contents(
+        user(TextPart(text="q")),
+        assistant(TextPart(text="let me see"), call("1", "f", '{"a":1}', signature="c2ln"), call("2", "g")),
+        result("1", '{"ok": true}'),
+        result("2", "plain"),
+        user(TextPart(text="and?")),
+    )
+    assert [turn["role"] for turn in turns] == ["user", "model", "user", "user"]
+    assert turns[1]["parts"] == [
+        {"text": "let me see"},
+        {"functionCall": {"id": "1", "name": "f", "args": {"a": 1}}, "thoughtSignature": "c2ln"},
+        {"functionCall": {"id": "2", "name": "g", "args": {}}},
+    ]
+    assert turns[2]["parts"] == [
+        {"functionResponse": {"id": "1", "name": "f", "response": {"ok": True}}},
+        {"functionResponse": {"id": "2", "name": "g", "response": {"result": "plain"}}},
+    ]
+
+
+def test_a_result_and_a_text_in_one_message_are_two_turns() -> None:
+    mixed = user(TextPart(text="also"), ToolResultPart(call_id="1", content=[TextPart(text="r")]))
+    turns = contents(user(TextPart(text="q")), assistant(call("1")), mixed)
+    assert "functionResponse" in turns[2]["parts"][0]
+    assert turns[3]["parts"] == [{"text": "also"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_error", "response"),
+    [
+        ('{"a": 1}', False, {"a": 1}),
+        ("[1, 2]", False, {"result": [1, 2]}),
+        ("007", False, {"result": "007"}),
+        ("{not json", False, {"result": "{not json"}),
+        ("", False, {"result": ""}),
+        ("boom", True, {"error": "boom"}),
+        ('{"a": 1}', True, {"error": {"a": 1}}),
+    ],
+)
+def test_results_are_objects(text: str, is_error: bool, response: dict[str, Any]) -> None:
+    turns = contents(user(TextPart(text="q")), assistant(call("1")), result("1", text, is_error=is_error))
+    assert turns[-1]["parts"][0]["functionResponse"]["response"] == response
+
+
+def test_media_in_a_result_is_inline() -> None:
+    picture = ImagePart(data="aGk=", media_type="image/png")
+    message = Message(role="tool", parts=[ToolResultPart(call_id="1", content=[TextPart(text="see"), picture])])
+    turns = contents(user(TextPart(text="q")), assistant(call("1")), message)
+    assert turns[-1]["parts"][0]["functionResponse"] == {
+        "id": "1",
+        "name": "f",
+        "response": {"result": "see"},
+        "parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}],
+    }
+
+
+def test_a_call_another_model_made_is_marked_for_gemini_3_only() -> None:
+    said = [user(TextPart(text="q")), assistant(call("1"), call("2")), result("1", "r"), result("2", "r")]
+    old, new = contents(*said), contents(*said, model="gemini-3-flash-preview")
+    assert [part.get("thoughtSignature") for part in old[1]["parts"]] == [None, None]
+    assert [part.get("thoughtSignature") for part in new[1]["parts"]] == [SKIP_SIGNATURE, None]
+    signed = contents(said[0], assistant(call("1", signature="c2ln")), model="gemini-3-flash-preview")
+    assert signed[1]["parts"][0]["thoughtSignature"] == "c2ln"
+
+
+def test_thoughts_and_blocks_of_others_are_not_sent_back() -> None:
+    signature = {"text": "", "thoughtSignature": "c2ln"}
+    turns = contents(
+        user(TextPart(text="q")),
+        assistant(
+            ThinkingPart(text="hm", signature="of-another-model"),
+            OpaquePart(dialect="anthropic", value={"type": "server_tool_use"}),
+            OpaquePart(dialect="gemini", value={"groundingMetadata": {}}),
+            OpaquePart(dialect="gemini", value=signature),
+            RefusalPart(text="no"),
+        ),
+    )
+    assert turns[1]["parts"] == [signature, {"text": "no"}]
+
+
+def test_media_has_its_place() -> None:
+    [turn] = contents(
+        user(
+            ImagePart(data="aGk=", media_type="image/png", detail="high"),
+            ImagePart(url="https://example.com/a/cat.JPG?x=1"),
+            ImagePart(url="https://example.com/cat"),
+            FilePart(data="aGk=", name="a.pdf"),
+            FilePart(url="gs://bucket/a.txt"),
+            FilePart(file_id="files/abc", media_type="application/pdf"),
+            FilePart(file_id="https://generativelanguage.googleapis.com/v1beta/files/abc"),
+            AudioPart(data="aGk=", format="mp3"),
+            AudioPart(data="aGk=", format="flac"),
+            OpaquePart(dialect="gemini", value={"videoMetadata": {"fps": 1}}),
+        )
+    )
+    file = "https://generativelanguage.googleapis.com/v1beta/files/abc"
+    assert turn["parts"] == [
+        {"inlineData": {"mimeType": "image/png", "data": "aGk="}},
+        {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://example.com/a/cat.JPG?x=1"}},
+        {"fileData": {"fileUri": "https://example.com/cat"}},
+        {"inlineData": {"mimeType": "application/pdf", "data": "aGk="}},
+        {"fileData": {"mimeType": "text/plain", "fileUri": "gs://bucket/a.txt"}},
+        {"fileData": {"mimeType": "application/pdf", "fileUri": file}},
+        {"fileData": {"fileUri": file}},
+        {"inlineData": {"mimeType": "audio/mp3", "data": "aGk="}},
+        {"inlineData": {"mimeType": "audio/flac", "data": "aGk="}},
+        {"videoMetadata": {"fps": 1}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        ({"logit_bias": {"1": 2}}, "logit_bias"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"reasoning_effort": "immense"}, "reasoning_effort"),
+        ({"model": "gemini-3-pro-preview", "reasoning_effort": "none"}, "reasoning_effort"),
+        ({"extra": {"web_search_options": {}}}, "web_search_options"),
+        ({"native": OpaquePart(dialect="openai", value={"audio": {}})}, "audio"),
+        (
+            {"tools": [Tool(name="s", opaque=OpaquePart(dialect="anthropic", value={"type": "web_search"}))]},
+            "tools[0]",
+        ),
+        ({"messages": [user(ImagePart(url="http://example.com/a.png"))]}, "messages[0]"),
+        ({"messages": [user(FilePart(file_id="file-abc"))]}, "messages[0]"),
+        ({"messages": [user(OpaquePart(dialect="anthropic", value={"type": "search_result"}))]}, "messages[0]"),
+        ({"messages": [Message(role="system", parts=[ImagePart(data="", media_type="image/png")])]}, "messages[0]"),
+    ],
+)
+def test_what_gemini_cannot_do_is_refused_with_a_way_out(said: dict[str, Any], param: str) -> None:
+    with pytest.raises(UnsupportedParameter) as caught:
+        encode(**said)
+    assert caught.value.param == param
+    assert ":" in caught.value.message or "knows" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user(ImagePart(data="aGk="))],
+        [user(ImagePart())],
+        [result("unknown", "r")],
+        [*HELLO, assistant(call("1", arguments="[1]"))],
+        [*HELLO, assistant(call("1", arguments="{"))],
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(messages: list[Message]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        encode(messages=messages)
+    assert caught.value.param is not None
+    assert caught.value.param.startswith("messages[")
+
+
+def test_what_is_harmless_is_left_out_and_told() -> None:
+    request = ChatRequest(
+        model="m",
+        messages=[Message(role="user", parts=[ImagePart(data="", media_type="image/png", detail="low")], name="Ann")],
+        tools=[Tool(name="f")],
+        parallel_tool_calls=False,
+        user="u",
+        metadata={"a": "b"},
+        service_tier="scale",
+        extra={"store": True, "verbosity": "low"},
+        native=OpaquePart(dialect="openai", value={"prompt_cache_key": "k"}),
+    )
+    wire_request = WIRE.encode_chat(request, "gemini-2.5-flash")
+    assert wire_request.ignored == (
+        "image_url.detail",
+        "messages.name",
+        "metadata",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "service_tier",
+        "store",
+        "user",
+        "verbosity",
+    )
+    assert set(json.loads(wire_request.body)) == {"contents", "tools"}
+
+
+def test_parameters_of_gemini_travel_in_every_spelling() -> None:
+    body = encode(
+        temperature=0.1,
+        service_tier="flex",
+        tools=[Tool(name="f")],
+        tool_choice=ToolChoice(mode="auto"),
+        extra={
+            "safety_settings": [{"category": "c", "threshold": "t"}],
+            "generation_config": {"media_resolution": "LOW", "temperature": 0.9},
+            "top_k": 5,
+            "toolConfig": {"retrievalConfig": {}},
+            "google": {"cached_content": "cachedContents/1"},
+            "extra_body": {"google": {"thinking_config": {"include_thoughts": True}, "tools": [{"googleSearch": {}}]}},
+            "a_parameter_of_tomorrow": 1,
+        },
+    )
+    assert body.pop("contents")
+    assert body == {
+        "safetySettings": [{"category": "c", "threshold": "t"}],
+        "generationConfig": {
+            "temperature": 0.9,
+            "mediaResolution": "LOW",
+            "topK": 5,
+            "thinkingConfig": {"include_thoughts": True},
+        },
+        "tools": [{"functionDeclarations": [{"name": "f"}]}, {"googleSearch": {}}],
+        "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}, "retrievalConfig": {}},
+        "cachedContent": "cachedContents/1",
+        "serviceTier": "flex",
+        "a_parameter_of_tomorrow": 1,
+    }
+
+
+def test_counting_reads_what_the_model_would() -> None:
+    request = ChatRequest(
+        model="m",
+        messages=[Message(role="system", parts=[TextPart(text="s")]), *HELLO],
+        tools=[Tool(name="f")],
+        max_tokens=5,
+    )
+    counted = WIRE.encode_count_tokens(request, "gemini-2.5-flash")
+    assert counted is not None
+    assert counted.path == "/v1beta/models/gemini-2.5-flash:countTokens"
+    assert json.loads(counted.body) == {
+        "generateContentRequest": {
+            "model": "models/gemini-2.5-flash",
+            "contents": [{"role": "user", "parts": [{"text": "hello"}]}],
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "tools": [{"functionDeclarations": [{"name": "f"}]}],
+        }
+    }
