@@ -4,7 +4,9 @@ import pytest
 
 from tenfold.access.fake import FakeAccessRows
 from tenfold.access.ports import AccessRows
+from tenfold.access.queries import PostgresAccessRows
 from tenfold.core.clock import FakeClock
+from tenfold.store import Store
 
 
 @pytest.fixture
@@ -12,6 +14,9 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def rows() -> AccessRows:
-    return FakeAccessRows()
+@pytest.fixture(params=["fake", "postgres"])
+def rows(request: pytest.FixtureRequest) -> AccessRows:
+    if request.param == "fake":
+        return FakeAccessRows()
+    store: Store = request.getfixturevalue("store")
+    return PostgresAccessRows(store)
