@@ -60,7 +60,7 @@ class EmbeddedPostgres:
         while True:
             await asyncio.sleep(pause_s)
             try:
-                if await asyncio.to_thread(self._cluster.is_up):
+                if await asyncio.to_thread(self._cluster.is_alive):
                     continue
                 _log.warning("the embedded Postgres is down, starting it again")
                 dsn = await self.ensure_running()

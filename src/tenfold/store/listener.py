@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 Callback = Callable[[str], None]
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.1, 5.0
+_PROBE_S = 30.0  # a connection that a network dropped in silence is noticed within this
 
 
 class Listener:
@@ -80,8 +81,11 @@ class Listener:
                 self._heard[channel].set()
                 if catch_up:
                     self._call(channel, "")
-            if not connection.is_closed():
-                await self._changed.wait()
+            try:
+                await asyncio.wait_for(self._changed.wait(), _PROBE_S)
+            except TimeoutError:
+                with translated(connection):
+                    await connection.execute("SELECT 1")
 
     def _dispatch(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
         self._call(channel, str(payload))

@@ -144,7 +144,7 @@ class Store:
             try:
                 yield Transaction(connection, self._count)
             except BaseException:
-                with suppress(StoreUnavailable):  # the first error is the one to tell
+                with suppress(StoreUnavailable, asyncpg.InterfaceError):  # the first error is the one to tell
                     await self._run(connection, "ROLLBACK")
                 raise
             if await self._run(connection, "COMMIT") != "COMMIT":
@@ -153,22 +153,19 @@ class Store:
             await self._release(connection)
 
     async def _begin(self, begin: str) -> PoolConnection:
-        try:
-            return await self._begin_once(begin)
-        except StoreUnavailable:
-            # A pooled connection may have died unnoticed. Nothing ran on it, so one more try is safe; when the
-            # database is really away this one fails at once.
-            return await self._begin_once(begin)
-
-    async def _begin_once(self, begin: str) -> PoolConnection:
-        with translated():
-            connection = await self._pool.acquire(timeout=self._connect_timeout_s)
-        try:
-            await self._run(connection, begin)
-        except BaseException:
-            await self._release(connection)
-            raise
-        return connection
+        for last_try in (False, True):
+            with translated():
+                connection = await self._pool.acquire(timeout=self._connect_timeout_s)
+            try:
+                await self._run(connection, begin)
+            except BaseException as error:
+                await self._release(connection)
+                # A pooled connection may have died unnoticed. Nothing ran on it, so one more try is safe.
+                if last_try or not isinstance(error, StoreUnavailable):
+                    raise
+            else:
+                return connection
+        raise AssertionError("the last try returns or raises")
 
     async def _run(self, connection: PoolConnection, statement: str) -> str:
         self._count()

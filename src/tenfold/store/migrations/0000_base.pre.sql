@@ -12,21 +12,23 @@ COMMENT ON FUNCTION tenfold.tenant_id() IS
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tenfold_app') THEN
-        CREATE ROLE tenfold_app NOLOGIN;
+        BEGIN
+            CREATE ROLE tenfold_app NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
     END IF;
-EXCEPTION
-    WHEN duplicate_object OR unique_violation THEN
-        NULL;
-    WHEN insufficient_privilege THEN
-        RAISE EXCEPTION 'the user % may not create roles', current_user
-            USING HINT = format('Let an administrator run once: CREATE ROLE tenfold_app NOLOGIN; GRANT tenfold_app TO %I;', current_user);
-END $$;
-
-DO $$
-BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tenfold_app' AND (rolsuper OR rolbypassrls)) THEN
+        RAISE EXCEPTION 'the role tenfold_app passes by row-level security'
+            USING HINT = 'Run: ALTER ROLE tenfold_app NOSUPERUSER NOBYPASSRLS;';
+    END IF;
     IF NOT pg_has_role(current_user, 'tenfold_app', 'MEMBER') THEN
         EXECUTE format('GRANT tenfold_app TO %I', current_user);
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the user % may not make the role tenfold_app or become it', current_user
+        USING HINT = format(
+            'Let an administrator run once: CREATE ROLE tenfold_app NOLOGIN; GRANT tenfold_app TO %I;', current_user);
 END $$;
 
 GRANT USAGE ON SCHEMA tenfold TO tenfold_app;

@@ -18,16 +18,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from tenfold.store.errors import StartupError
 from tenfold.store.postgres import guardian, locks
 from tenfold.store.postgres.account import Account, account_for, can_reach
 from tenfold.store.postgres.binaries import Binaries, find_binaries, reachable_binaries
 from tenfold.store.postgres.diagnosis import explain, port_taken, told_plainly
-from tenfold.store.postgres.initdb import environment, make_data, write_configuration
+from tenfold.store.postgres.initdb import environment, make_data, set_password, write_configuration
 from tenfold.store.postgres.processes import (
     cluster_name,
     forget_reused_pid,
     kill_leftovers,
+    lives,
     pid_file,
     postmaster_pid,
 )
@@ -79,10 +82,13 @@ class Cluster:
         self._state = state
         return state.dsn
 
-    def is_up(self) -> bool:
-        """Cheap: two file locks and a connection on loopback."""
+    def is_alive(self) -> bool:
+        """Whether the postmaster lives. Cheap, as it is asked all the time: a connection would cost it a fork."""
         with told_plainly(self.folder):
-            return self._running() is not None
+            if self._state is None or locks.is_free(self._cluster_lock):
+                return False
+            pid = postmaster_pid(self._data(self._state))
+            return pid is not None and lives(pid)
 
     def stop(self) -> None:
         """Gives the lease back; when it was the last, waits until Postgres has stopped."""
@@ -129,10 +135,20 @@ class Cluster:
             if state is None:
                 state = self._make_first_state()
             data = self._data(state)
+            if state.made and not data.exists():
+                raise StartupError(
+                    f"The data folder {data} is gone. Bring it back, or delete {self._state_path} to begin with an "
+                    "empty database."
+                )
             account = account_for(data)
             binaries = self._binaries(data, account)
-            if not data.exists():
-                make_data(data, binaries, account, state.password)
+            if not state.made:
+                if data.exists():  # complete; its state file was lost, or the start that made it was killed
+                    set_password(data, binaries, account, state.password)
+                else:
+                    make_data(data, binaries, account, state.password)
+                state = msgspec.structs.replace(state, made=True)
+                write_state(self._state_path, state)
             write_configuration(data, account, self._settings)
             return self._launch(state, binaries, account, until)
 
@@ -163,11 +179,7 @@ class Cluster:
             mark = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
             data = self._shelter / f"data-{mark}-{secrets.token_hex(4)}"  # never that of an older home at this place
         inside = data.is_relative_to(self.folder)
-        state = State(
-            data=data.name if inside else str(data),
-            port=_free_port(),
-            password=new_password(),
-        )
+        state = State(data=data.name if inside else str(data), port=_free_port(), password=new_password())
         write_state(self._state_path, state)
         return state
 
@@ -191,7 +203,7 @@ class Cluster:
                 return state
             if not port_taken(output):
                 raise StartupError(f"{explain('Postgres did not start', output)} See {self.log}.")
-            state = State(data=state.data, port=_free_port(), password=state.password)
+            state = msgspec.structs.replace(state, port=_free_port())
             write_state(self._state_path, state)
         raise StartupError("No free port was found for Postgres on 127.0.0.1.")
 

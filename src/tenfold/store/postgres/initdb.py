@@ -50,7 +50,8 @@ def environment() -> dict[str, str]:
 def make_data(data: Path, binaries: Binaries, account: Account, password: str) -> None:
     """Raises StartupError."""
     new = data.with_name(f"{data.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
+    if new.exists():  # of a start that was killed
+        shutil.rmtree(new)
     new.mkdir(mode=0o700)
     os.chown(new, account.uid, account.gid)
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries.major >= 17 else []
@@ -58,12 +59,19 @@ def make_data(data: Path, binaries: Binaries, account: Account, password: str) -
         [str(binaries.initdb), "-D", str(new), "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C", *locale],
         account,
     )
-    # Single-user mode: the password goes through a pipe, and the server starts for the world with it already set.
-    script = f"ALTER ROLE {OWNER} PASSWORD '{password}';\nCREATE DATABASE {DATABASE};\n"
-    single = [str(binaries.postgres), "--single", "-D", str(new), "-c", "log_min_messages=fatal", "postgres"]
-    _run(single, account, script)
+    _run_single([f"CREATE DATABASE {DATABASE};", _password_statement(password)], new, binaries, account)
     write_configuration(new, account, {})
     new.replace(data)
+    parent = os.open(data.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def set_password(data: Path, binaries: Binaries, account: Account, password: str) -> None:
+    """Of the owner, while nothing runs on `data`. Raises StartupError."""
+    _run_single([_password_statement(password)], data, binaries, account)
 
 
 def write_configuration(data: Path, account: Account, settings: Mapping[str, str]) -> None:
@@ -75,10 +83,23 @@ def write_configuration(data: Path, account: Account, settings: Mapping[str, str
         os.chown(path, account.uid, account.gid)
 
 
-def _run(command: Sequence[str], account: Account, script: str = "") -> None:
+def _password_statement(password: str) -> str:
+    return f"ALTER ROLE {OWNER} PASSWORD '{password}';"  # URL-safe characters: nothing to escape
+
+
+def _run_single(statements: Sequence[str], data: Path, binaries: Binaries, account: Account) -> None:
+    """Single-user mode: no port is open, and the statements go through a pipe."""
+    command = [str(binaries.postgres), "--single", "-D", str(data), "-c", "log_min_messages=error", "postgres"]
+    output = _run(command, account, "".join(f"{statement}\n" for statement in statements))
+    if "ERROR:" in output:  # it goes on after an error and ends well
+        raise StartupError(explain("The data folder could not be set up", output))
+
+
+def _run(command: Sequence[str], account: Account, script: str = "") -> str:
+    """What it wrote."""
     as_other = account.uid != os.geteuid()
     try:
-        subprocess.run(  # noqa: S603 - Postgres' own programs, without a shell
+        done = subprocess.run(  # noqa: S603 - Postgres' own programs, without a shell
             command,
             input=script,
             check=True,
@@ -98,3 +119,4 @@ def _run(command: Sequence[str], account: Account, script: str = "") -> None:
         raise StartupError(
             f"Making the data folder took longer than {_TIMEOUT_S:.0f} s. Is the disk healthy?"
         ) from error
+    return done.stdout + done.stderr

@@ -47,13 +47,19 @@ def forget_reused_pid(data: Path) -> None:
     pid = postmaster_pid(data)
     if pid is None:
         return
+    if lives(pid):  # else Postgres sees it itself
+        (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def lives(pid: int) -> bool:
+    """A zombie counts as alive."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return  # Postgres sees that itself
+        return False
     except PermissionError:
-        pass
-    (data / "postmaster.pid").unlink(missing_ok=True)
+        return True
+    return True
 
 
 def _commands() -> Iterator[tuple[int, str]]:

@@ -16,6 +16,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     data: str  # relative to the folder of the state file where it lies inside
     port: int
     password: str
+    made: bool = False  # the data folder was once complete: when it is missing now, it was lost
 
     @property
     def dsn(self) -> str:
@@ -35,7 +36,7 @@ def read_state(path: Path) -> State | None:
     except PermissionError as error:
         raise StartupError(f"{path} may not be read. Start Tenfold as the user who owns it.") from error
     except msgspec.MsgspecError as error:
-        raise StartupError(f"{path} is damaged. It holds the database's password: restore it from a backup.") from error
+        raise StartupError(f"{path} is damaged. Restore it, or delete it if `data` lies beside it.") from error
 
 
 def write_state(path: Path, state: State) -> None:
