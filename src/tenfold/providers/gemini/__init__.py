@@ -1,1 +1,5 @@
-"""The Gemini API (v1beta) as an upstream: `wire.GeminiWire` maps it to and from the canonical chat types."""
+"""The Gemini API (v1beta) as an upstream: `GeminiWire` maps it to and from the canonical chat types."""
+
+from tenfold.providers.gemini.wire import GeminiWire
+
+__all__ = ["GeminiWire"]

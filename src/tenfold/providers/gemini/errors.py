@@ -27,20 +27,26 @@ def error_of_object(error: object, *, status: int | None = None) -> UpstreamErro
     code = fields.get("code")
     if status is None:
         status = code if isinstance(code, int) and 400 <= code <= 599 else 502
-    message = fields.get("message")
     word = fields.get("status")
     details = fields.get("details")
     entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []
+    reason = _text_of(entries, "ErrorInfo", "reason")
     return UpstreamError(
-        _KEY.sub("[redacted]", message)
-        if isinstance(message, str) and message
-        else f"The upstream (Gemini) answered with status {status}.",
+        _message(fields.get("message"), status, reason),
         status=status,
         kind=word if isinstance(word, str) else None,
-        upstream_code=_text_of(entries, "ErrorInfo", "reason"),
+        upstream_code=reason,
         param=_violated_field(entries),
         retry_after_s=_retry_delay_s(entries),
     )
+
+
+def _message(said: object, status: int, reason: str | None) -> str:
+    """A refused key comes with status 400 and words that the client would take for its own key."""
+    message = _KEY.sub("[redacted]", said) if isinstance(said, str) and said else None
+    if reason == "API_KEY_INVALID":
+        return f"The upstream (Gemini) refused the key configured for it: {message or reason}"
+    return message or f"The upstream (Gemini) answered with status {status}."
 
 
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
