@@ -333,6 +333,7 @@ def test_media_has_its_place() -> None:
         ({"model": "gemini-3-pro-preview", "reasoning_effort": "none"}, "reasoning_effort"),
         ({"extra": {"web_search_options": {}}}, "web_search_options"),
         ({"native": OpaquePart(dialect="openai", value={"audio": {}})}, "audio"),
+        ({"native": OpaquePart(dialect="openai", value={"tool_choice": {"type": "allowed_tools"}})}, "tool_choice"),
         (
             {"tools": [Tool(name="s", opaque=OpaquePart(dialect="anthropic", value={"type": "web_search"}))]},
             "tools[0]",
@@ -408,6 +409,8 @@ def test_parameters_of_gemini_travel_in_every_spelling() -> None:
             "google": {"cached_content": "cachedContents/1"},
             "extra_body": {"google": {"thinking_config": {"include_thoughts": True}, "tools": [{"googleSearch": {}}]}},
             "a_parameter_of_tomorrow": 1,
+            "audio": None,
+            "stop_token_ids": None,
         },
     )
     assert body.pop("contents")

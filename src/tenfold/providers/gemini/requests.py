@@ -63,6 +63,8 @@ _HARMLESS = frozenset(
 _NEEDED = {
     "audio": "Gemini chat models answer with text: leave out `audio`.",
     "container": "Gemini has no containers: use a model of the provider that keeps this one.",
+    "response_format": "Gemini answers in text, JSON, or JSON that fits a schema: ask for one of these.",
+    "tool_choice": "Gemini is told auto, none, required, or one function: choose one of these, or send fewer tools.",
     "mcp_servers": "Gemini calls no MCP servers: offer their tools as functions.",
     "web_search_options": "Search with Gemini is a tool of its own: send `tools: [{googleSearch: {}}]` in `google`.",
 }
@@ -219,12 +221,11 @@ def _ignored(request: ChatRequest) -> set[str]:
 def _merge_extra(request: ChatRequest, body: JsonObject, config: JsonObject) -> set[str]:
     """Puts parameters that Gemini knows (by either spelling, at the top, in `generationConfig`, or under `google` as
     its OpenAI layer has it) where they belong, over ours; the rest travels as it is. Returns what was left out."""
-    ignored: set[str] = set()
     native = request.native.value if request.native is not None and request.native.dialect != DIALECT else {}
-    for name in [*native, *request.extra]:
-        if name in _NEEDED:
+    for name, value in [*native.items(), *request.extra.items()]:
+        if name in _NEEDED and value is not None:
             raise UnsupportedParameter(_NEEDED[name], param=name)
-    ignored |= {name for name in native if name not in request.extra}
+    ignored = {name for name, value in native.items() if value is not None}
     for name, value in _flattened(request.extra).items():
         known = camel(name)
         if known == "generationConfig" and isinstance(value, dict):
@@ -244,7 +245,8 @@ def _merge_extra(request: ChatRequest, body: JsonObject, config: JsonObject) -> 
 
 def _flattened(extra: JsonObject) -> JsonObject:
     """`google` holds Gemini's own parameters; the OpenAI SDK sends it inside `extra_body` when told so literally."""
-    flat: dict[str, Any] = {name: value for name, value in extra.items() if name not in ("google", "extra_body")}
+    said = {name: value for name, value in extra.items() if value is not None}
+    flat: dict[str, Any] = {name: value for name, value in said.items() if name not in ("google", "extra_body")}
     nested = extra.get("extra_body")
     for google in (extra.get("google"), nested.get("google") if isinstance(nested, dict) else None):
         if isinstance(google, dict):
