@@ -1,0 +1,93 @@
+"""Receipts in memory, for tests of whatever stands on the ledger; under the contract suite of the real ones."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+
+from tenfold.core.errors import StoreUnavailable
+from tenfold.core.ids import TenantId
+from tenfold.ledger.types import Cursor, GroupBy, Receipt, Spend
+
+
+class FakeReceiptRows:
+    """Set `away` to make every call raise StoreUnavailable; `lose_answer` to raise it after the rows were kept,
+    as when the connection breaks during the commit. `refuse` names receipts the database would not take."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.lose_answer = False
+        self.refuse: Callable[[Receipt], bool] = lambda _receipt: False
+        self.days: set[date] = set()
+        self.attempts = 0
+        self._receipts: dict[tuple[TenantId, datetime, object], Receipt] = {}
+
+    @property
+    def all(self) -> list[Receipt]:
+        return sorted(self._receipts.values(), key=_newest_last)
+
+    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+        self.attempts += 1
+        self._answer()
+        if any(self.refuse(receipt) for receipt in receipts):
+            raise ValueError("a receipt violates a constraint")
+        for receipt in receipts:
+            if receipt.tenant_id != tenant_id:
+                raise ValueError("a receipt of another tenant")
+            self._receipts.setdefault((tenant_id, receipt.at, receipt.id), receipt)
+        if self.lose_answer:
+            raise StoreUnavailable("The connection to the database was lost.")
+
+    async def prepare_days(self, first: date, days: int) -> None:
+        self._answer()
+        self.days |= {date.fromordinal(first.toordinal() + n) for n in range(days)}
+
+    async def recent(self, tenant_id: TenantId, *, limit: int, before: Cursor | None = None) -> list[Receipt]:
+        self._answer()
+        newest_first = [receipt for receipt in reversed(self.all) if receipt.tenant_id == tenant_id]
+        older = [r for r in newest_first if before is None or (r.at, r.id) < (before.at, before.id)]
+        return older[:limit]
+
+    async def spend(self, tenant_id: TenantId, *, since: datetime, group_by: GroupBy) -> list[Spend]:
+        self._answer()
+        groups: dict[str | None, list[Receipt]] = {}
+        for receipt in self.all:
+            if receipt.tenant_id == tenant_id and receipt.at >= since:
+                groups.setdefault(_group(receipt, group_by), []).append(receipt)
+        sums = [_sum(group, receipts) for group, receipts in groups.items()]
+        if group_by == "day":
+            return sorted(sums, key=lambda s: s.group or "")
+        return sorted(sums, key=lambda s: (-s.total_nano, -s.calls, s.group is None, s.group or ""))
+
+    def _answer(self) -> None:
+        if self.away:
+            raise StoreUnavailable("The database is not reachable at the moment.")
+
+
+def _newest_last(receipt: Receipt) -> tuple[datetime, int]:
+    return receipt.at, receipt.id.int
+
+
+def _group(receipt: Receipt, group_by: GroupBy) -> str | None:
+    if group_by == "total":
+        return None
+    if group_by == "day":
+        return receipt.at.date().isoformat()
+    if group_by == "key":
+        return str(receipt.key_id) if receipt.key_id else None
+    if group_by == "model":
+        return receipt.model_used if receipt.model_used is not None else receipt.model_asked
+    value = getattr(receipt, group_by)
+    return None if value is None else str(value)
+
+
+def _sum(group: str | None, receipts: list[Receipt]) -> Spend:
+    metered = [receipt.usage for receipt in receipts if receipt.usage is not None]
+    return Spend(
+        group=group,
+        calls=len(receipts),
+        failed=sum(receipt.status != "ok" for receipt in receipts),
+        cache_hits=sum(receipt.cache == "hit" for receipt in receipts),
+        unpriced=sum(not receipt.priced for receipt in receipts),
+        input_tokens=sum(usage.input_tokens for usage in metered),
+        output_tokens=sum(usage.output_tokens for usage in metered),
+        total_nano=sum(receipt.total_nano or 0 for receipt in receipts),
+    )

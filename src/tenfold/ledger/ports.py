@@ -1,0 +1,30 @@
+"""The seam of this part: receipts at rest. `fake.FakeReceiptRows` is the in-memory twin of
+`queries.PostgresReceiptRows`, under one contract suite."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Protocol
+
+from tenfold.core.ids import TenantId
+from tenfold.ledger.types import Cursor, GroupBy, Receipt, Spend
+
+
+class ReceiptRows(Protocol):
+    """Every method raises StoreUnavailable while the database is away."""
+
+    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+        """All of them or none. Receipts that are there already are left as they are, so that after
+        StoreUnavailable (which may have come after the commit) the same ones can be added again."""
+        ...
+
+    async def prepare_days(self, first: date, days: int) -> None:
+        """Make room for receipts of these days. Without it they are stored all the same, less tidily."""
+        ...
+
+    async def recent(self, tenant_id: TenantId, *, limit: int, before: Cursor | None = None) -> list[Receipt]:
+        """The newest first."""
+        ...
+
+    async def spend(self, tenant_id: TenantId, *, since: datetime, group_by: GroupBy) -> list[Spend]:
+        """Sums over the receipts from `since` on, the dearest group first; days in their order."""
+        ...

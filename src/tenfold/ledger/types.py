@@ -1,0 +1,116 @@
+"""The receipt of a call, and the sums made of receipts. Values only."""
+
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from tenfold.core.call import CacheState, Call, Status
+from tenfold.core.ids import KeyId, TenantId
+from tenfold.core.usage import Usage
+
+MAX_TEXT = 200
+"""Names come from clients and from providers; longer ones are cut, so that a receipt stays a small row."""
+
+_MAX_MS = 2**31 - 1
+
+GroupBy = Literal["total", "day", "key", "operation", "model", "provider", "feature", "task", "end_user", "status"]
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one call used and cost. `usage` is None when nothing was metered, and the three amounts (10^-9 USD)
+    are None when no price is known."""
+
+    id: UUID  # the call's: one call has one receipt, however often it is written
+    tenant_id: TenantId
+    at: datetime  # when the call began
+    operation: str
+    client_dialect: str
+    model_asked: str
+    status: Status
+    http_status: int
+    latency_ms: int
+    cache: CacheState
+    key_id: KeyId | None = None
+    provider: str | None = None
+    model_used: str | None = None
+    error_code: str | None = None
+    stream: bool = False
+    first_byte_ms: int | None = None
+    usage: Usage | None = None
+    estimated: bool = False
+    input_nano: int | None = None
+    output_nano: int | None = None
+    total_nano: int | None = None
+    feature: str | None = None
+    task: str | None = None
+    end_user: str | None = None
+
+    @property
+    def priced(self) -> bool:
+        return self.total_nano is not None
+
+
+class Cursor(Struct, frozen=True, kw_only=True):
+    """Where a page of receipts ended: the next one begins with older ones."""
+
+    at: datetime
+    id: UUID
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """Sums over the receipts of one group. `group` is None for receipts without that mark.
+    `total_nano` leaves out the `unpriced` calls: with any of them it is a lower bound."""
+
+    group: str | None
+    calls: int
+    failed: int  # any status but "ok"
+    cache_hits: int
+    unpriced: int
+    input_tokens: int
+    output_tokens: int
+    total_nano: int
+
+
+def receipt_of(call: Call) -> Receipt:
+    """The receipt of a finished call. Text is made safe to store."""
+    end = call.started if call.finished is None else call.finished
+    options = call.options
+    return Receipt(
+        id=call.id,
+        tenant_id=call.principal.tenant_id,
+        at=datetime.fromtimestamp(call.started_at, UTC),
+        operation=call.operation,
+        client_dialect=call.dialect,
+        model_asked=_text(call.model) or "",
+        status=call.status,
+        http_status=call.http_status,
+        latency_ms=_milliseconds(end - call.started),
+        cache=call.cache_state,
+        key_id=call.principal.key_id,
+        provider=_text(call.provider),
+        model_used=_text(call.upstream_model),
+        error_code=_text(call.error.code) if call.error is not None else None,
+        stream=call.peek is not None and call.peek.stream,
+        first_byte_ms=None if call.first_byte is None else _milliseconds(call.first_byte - call.started),
+        usage=call.usage,
+        estimated=call.estimated,
+        input_nano=call.input_cost_nano,
+        output_nano=call.output_cost_nano,
+        total_nano=call.cost_nano,
+        feature=_text(options.feature),
+        task=_text(options.task),
+        end_user=_text(options.end_user),
+    )
+
+
+def _text(value: str | None) -> str | None:
+    """Postgres takes no NUL and no lone surrogate."""
+    if value is None or (len(value) <= MAX_TEXT and value.isascii() and "\0" not in value):
+        return value
+    return value[:MAX_TEXT].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, min(round(seconds * 1000), _MAX_MS))

@@ -1,0 +1,44 @@
+"""What the tests of the ledger share: the price book, and receipts at rest in both forms."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tenfold.core.clock import FakeClock
+from tenfold.core.ids import TenantId, uuid7
+from tenfold.ledger.fake import FakeReceiptRows
+from tenfold.ledger.ports import ReceiptRows
+from tenfold.ledger.prices import PriceBook
+from tenfold.ledger.queries import PostgresReceiptRows
+from tenfold.store import Store
+
+from .samples import add_tenant
+
+NOON = datetime(2026, 8, 15, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def book() -> PriceBook:
+    return PriceBook.load()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOON)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def rows(request: pytest.FixtureRequest) -> ReceiptRows:
+    if request.param == "fake":
+        return FakeReceiptRows()
+    return PostgresReceiptRows(request.getfixturevalue("store"))
+
+
+@pytest.fixture
+async def tenants(request: pytest.FixtureRequest, rows: ReceiptRows) -> tuple[TenantId, TenantId]:
+    both = TenantId(uuid7()), TenantId(uuid7())
+    if isinstance(rows, PostgresReceiptRows):
+        store: Store = request.getfixturevalue("store")
+        for tenant_id in both:
+            await add_tenant(store, tenant_id)
+    return both
