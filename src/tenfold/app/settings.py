@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,10 +49,10 @@ class DatabaseSettings(_Table):
 class PriceSettings(_Table):
     """USD per million tokens, for a model the price data does not know or a contract of your own."""
 
-    input: float = Field(ge=0, description="USD per million input tokens.")
-    output: float = Field(0, ge=0, description="USD per million output tokens.")
-    cache_read: float | None = Field(None, ge=0, description="USD per million input tokens read from a cache.")
-    cache_write: float | None = Field(None, ge=0, description="USD per million input tokens written to a cache.")
+    input: Decimal = Field(ge=0, description="USD per million input tokens.")
+    output: Decimal = Field(Decimal(0), ge=0, description="USD per million output tokens.")
+    cache_read: Decimal | None = Field(None, ge=0, description="USD per million input tokens read from a cache.")
+    cache_write: Decimal | None = Field(None, ge=0, description="USD per million input tokens written to a cache.")
 
 
 class ProviderSettings(_Table):

@@ -10,6 +10,8 @@ AsgiApp = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
+_TOO_LARGE = b'{"type":"about:blank","title":"Content Too Large","status":413,"code":"request_too_large"}'
+
 
 class AsgiMount:
     """Each call runs one ASGI request; a reply is sent whole when the application gives it in one piece."""
@@ -19,7 +21,18 @@ class AsgiMount:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Any, proto: Any) -> None:
-        await self._app(_asgi_scope(scope), _Receive(proto, self._max_body_bytes), _Send(proto))
+        receive, send = _Receive(proto, self._max_body_bytes), _Send(proto)
+        length = scope.headers.get("content-length")
+        if length is not None and length.isdigit() and int(length) > self._max_body_bytes:
+            receive.over = True
+        else:
+            try:
+                await self._app(_asgi_scope(scope), receive, send)
+            except Exception:
+                if not receive.over:  # else it is the application's word for a client that went away
+                    raise
+        if receive.over and not send.begun:
+            proto.response_bytes(413, [("content-type", "application/problem+json")], _TOO_LARGE)
 
 
 def _asgi_scope(scope: Any) -> dict[str, Any]:
@@ -56,8 +69,11 @@ class _Receive:
         self._chunks: Any = None
         self._read = 0
         self._done = False
+        self.over = False  # the body passed the limit
 
     async def __call__(self) -> Message:
+        if self.over:
+            return {"type": "http.disconnect"}
         if self._done:
             await self._proto.client_disconnect()
             return {"type": "http.disconnect"}
@@ -69,7 +85,7 @@ class _Receive:
             return {"type": "http.request", "body": b"", "more_body": False}
         self._read += len(chunk)
         if self._read > self._limit:  # the application sees a client that went away; nothing of the rest is read
-            self._done = True
+            self._done = self.over = True
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": bytes(chunk), "more_body": True}
 
@@ -81,10 +97,12 @@ class _Send:
         self._headers: list[tuple[str, str]] = []
         self._transport: Any = None
         self._sent = False
+        self.begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            self.begun = True
             self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
             return
         if message["type"] != "http.response.body" or self._sent:

@@ -1,0 +1,207 @@
+"""One serving process: settings to objects, started and stopped in order. Only `app` knows concrete classes."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # re-exported without saying so
+from msgspec import json
+
+from tenfold import __version__
+from tenfold.access.keyring import Keyring
+from tenfold.access.queries import KeyHint, PostgresAccessRows
+from tenfold.app.database import Database, watch
+from tenfold.app.settings import Settings, environment
+from tenfold.app.telemetry import logs
+from tenfold.app.telemetry.feed import CallFeed
+from tenfold.app.telemetry.logs import CallLog
+from tenfold.app.telemetry.metrics import CONTENT_TYPE, Labels, Metrics
+from tenfold.app.telemetry.traces import SpanExporter
+from tenfold.app.upstreams import build_providers, build_routes
+from tenfold.cache.exact import ExactCache
+from tenfold.core.call import Call
+from tenfold.core.clock import SystemClock
+from tenfold.edge.asgi import AsgiMount
+from tenfold.edge.dialects.anthropic import AnthropicDialect
+from tenfold.edge.dialects.openai import OpenAIDialect
+from tenfold.edge.gateway import Dialects, Gateway
+from tenfold.inference.admit import Gate
+from tenfold.inference.lookup import Lookup
+from tenfold.inference.pipeline import Pipeline
+from tenfold.inference.route import Router
+from tenfold.ledger.prices import PriceBook
+from tenfold.providers.transport import HttpClient, Origin
+from tenfold.store import Store
+
+logger = logging.getLogger(__name__)
+
+SAVE_METRICS_S = 1.0
+
+
+class Service:
+    """`start`, then `handle` for each request, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._resources = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._supervisor = os.getppid()
+        self._gate = Gate(settings.server.max_in_flight)
+        self._metrics = Metrics(settings.home / "run" / "metrics")
+
+    async def start(self) -> None:
+        """Raises SettingsError, StoreUnavailable."""
+        settings = self._settings
+        logs.configure(settings.telemetry.log_level)
+        store = await self._open_store()
+        hint = KeyHint()
+        await hint.listen(store)
+        keyring = await self._resources.enter_async_context(Keyring(PostgresAccessRows(store), SystemClock(), hint))
+
+        cache = ExactCache(
+            max_bytes=settings.cache.max_bytes,
+            max_entry_bytes=settings.cache.max_entry_bytes,
+            ttl_s=settings.cache.ttl_s,
+        )
+        self._metrics.add_source(lambda: _cache_figures(cache))
+        self._metrics.add_source(self._gate_figures)
+        feed = self._start_feed()
+
+        providers = build_providers(settings, environment(), None)
+        for provider in providers.values():
+            self._resources.push_async_callback(provider.aclose)
+        router = Router(build_routes(settings, providers, {}, PriceBook.load()))
+        pipeline = Pipeline(gate=self._gate, router=router, lookup=Lookup(cache, settings.cache.exact), sink=feed)
+        self._gateway = Gateway(
+            keys=keyring,
+            pipeline=pipeline,
+            router=router,
+            dialects=Dialects(openai=OpenAIDialect(), anthropic=AnthropicDialect()),
+            probes=self,
+            pages=AsgiMount(None, settings.server.max_body_bytes),
+            max_body_bytes=settings.server.max_body_bytes,
+            client_gone=ProtocolClosed,
+        )
+        self.handle = self._gateway.handle
+        self._keep(self._gateway.flights.sweep(), "edge.flights")
+        self._keep(self._look_after(), "app.look_after")
+        # What start-up made lives as long as the process: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+
+    async def stop(self) -> None:
+        """Calls in flight get their time, then everything closes in the reverse order of its start."""
+        self._gate.stopping = True
+        if not await self._gateway.flights.landed(self._settings.server.shutdown_s):
+            logger.warning("stopping with %d calls in flight", len(self._gateway.flights))
+        for task in reversed(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._resources.aclose()
+
+    # -- probes ------------------------------------------------------------------------------
+
+    def ready(self) -> tuple[bool, bytes]:
+        up = self._gate.store_up and not self._gate.stopping
+        checks = {
+            "database": "ok" if self._gate.store_up else "away",
+            "process": "stopping" if self._gate.stopping else "ok",
+        }
+        return up, json.encode({"status": "ok" if up else "unavailable", "checks": checks, "version": __version__})
+
+    def metrics(self) -> tuple[str, bytes]:
+        return CONTENT_TYPE, self._metrics.expose()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run until the service stops; a task that ends with an error is a bug, and is logged as one."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_log_failure)
+        self._tasks.append(task)
+
+    async def _open_store(self) -> Store:
+        database = Database(self._settings)
+        await database.start()
+        self._resources.push_async_callback(database.stop)
+        store = await database.open_store()
+        self._resources.push_async_callback(store.aclose)
+        if database.embedded is not None:
+            self._keep(
+                database.embedded.supervise(lambda dsn: self._keep(store.move_to(dsn), "app.store")), "app.postgres"
+            )
+        self._keep(watch(store, self._gate), "app.database")
+        return store
+
+    def _start_feed(self) -> CallFeed:
+        telemetry = self._settings.telemetry
+        taps: list[Callable[[list[Call]], None]] = [self._metrics.take]
+        if telemetry.log_calls and telemetry.log_level in ("debug", "info"):
+            call_log = CallLog(sys.stdout.fileno())
+            taps.append(call_log.take)
+            self._resources.push_async_callback(call_log.aclose)
+            self._metrics.add_source(lambda: [("tenfold_log_lines_dropped_total", (), call_log.dropped)])
+            self._keep(_repeat(call_log.flush, 0.1), "app.call_log")
+        if telemetry.otlp_endpoint:
+            exporter = SpanExporter(self._collector(telemetry.otlp_endpoint), telemetry.service_name, __version__)
+            taps.append(exporter.take)
+            self._resources.push_async_callback(exporter.flush)
+            self._keep(_repeat(exporter.flush, 1.0), "app.traces")
+        feed = CallFeed(taps)
+        self._resources.callback(feed.flush)
+        self._keep(feed.run(), "app.feed")
+        return feed
+
+    def _collector(self, endpoint: str) -> Any:
+        client = HttpClient(Origin.parse(endpoint))
+        self._resources.push_async_callback(client.aclose)
+        own = self._settings.telemetry.otlp_headers.items()
+        headers = [(b"content-type", b"application/json"), *((n.lower().encode(), v.encode()) for n, v in own)]
+        prepared = client.prepared(headers)
+
+        async def post(body: bytes) -> int:
+            exchange = await client.post("/v1/traces", [], body, prepared=prepared)
+            await exchange.read()
+            return exchange.status
+
+        return post
+
+    async def _look_after(self) -> None:
+        """Once a second: leave a metrics snapshot, and stop when the supervisor is gone (it was killed)."""
+        while True:
+            await asyncio.to_thread(self._metrics.save)
+            if os.getppid() != self._supervisor:
+                logger.error("the supervising process is gone: stopping")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            await asyncio.sleep(SAVE_METRICS_S)
+
+    def _gate_figures(self) -> Iterable[tuple[str, Labels, float]]:
+        yield "tenfold_calls_in_flight", (), self._gate.in_flight
+        yield "tenfold_calls_refused_total", (), self._gate.refused
+        yield "tenfold_database_up", (("process", str(os.getpid())),), self._gate.store_up
+
+
+def _cache_figures(cache: ExactCache) -> Iterable[tuple[str, Labels, float]]:
+    layer = (("layer", "memory"),)
+    yield "tenfold_cache_hits_total", layer, cache.hits
+    yield "tenfold_cache_misses_total", layer, cache.misses
+    yield "tenfold_cache_bytes", layer, cache.bytes
+
+
+async def _repeat(work: Any, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await work()
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("the task %s ended", task.get_name(), exc_info=task.exception())

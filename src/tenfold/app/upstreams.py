@@ -1,0 +1,130 @@
+"""Providers, routes and prices out of the settings: which model goes where and what it costs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
+from tenfold.inference.route import PriceList, Quote, Route, Target
+from tenfold.ledger.prices import PriceBook
+from tenfold.ledger.prices import Quote as ListQuote
+from tenfold.providers.anthropic import AnthropicWire
+from tenfold.providers.gemini import GeminiWire
+from tenfold.providers.http import HttpProvider
+from tenfold.providers.openai import OpenAIWire
+from tenfold.providers.ports import Provider, Wire
+from tenfold.providers.transport import HttpClient, InvalidHeader, InvalidOrigin, Limits, Origin, Timeouts, tls_context
+
+_CHECK_PATHS = {"openai": "/models", "anthropic": "/v1/models", "gemini": "/v1beta/models"}
+
+OFFLINE = "offline"
+
+
+class _Listed:
+    """The dated list price of one provider's model."""
+
+    def __init__(self, book: PriceBook, provider_id: str, model: str) -> None:
+        self._book = book
+        self._provider_id = provider_id
+        self._model = model
+
+    def quote(self, at: datetime) -> Quote | None:
+        return self._book.quote(self._provider_id, self._model, at)
+
+
+class _Own:
+    """A price set in the configuration."""
+
+    def __init__(self, price: PriceSettings) -> None:
+        self._quote = ListQuote.from_usd_per_million(
+            input=price.input, output=price.output, cache_read=price.cache_read, cache_write=price.cache_write
+        )
+
+    def quote(self, at: datetime) -> Quote | None:
+        return self._quote
+
+
+def build_providers(
+    settings: Settings, environment: Mapping[str, str], offline: Provider | None
+) -> dict[str, Provider]:
+    """The configured providers by name. Raises SettingsError for a key that is not there or a URL that is none."""
+    providers: dict[str, Provider] = {}
+    for name, entry in settings.providers.items():
+        if entry.kind == OFFLINE:
+            if offline is not None:
+                providers[name] = offline
+            continue
+        providers[name] = _http_provider(name, entry, environment)
+    if offline is not None:
+        providers.setdefault(OFFLINE, offline)
+    return providers
+
+
+def build_routes(
+    settings: Settings, providers: Mapping[str, Provider], offline_models: Mapping[str, str], book: PriceBook
+) -> list[Route]:
+    """A route for each configured model, and for the offline ones under their own names."""
+    routes = [
+        Route(model=model, targets=tuple(_targets(model, entry, settings, providers, book)))
+        for model, entry in settings.models.items()
+    ]
+    free = PriceSettings(input=0)  # it runs on this machine: its price is known to be nothing
+    for model, upstream in offline_models.items():
+        if model not in settings.models:
+            target = Target(provider=providers[OFFLINE], upstream_model=upstream, prices=_Own(free))
+            routes.append(Route(model=model, targets=(target,)))
+    return routes
+
+
+def _targets(
+    model: str, entry: ModelSettings, settings: Settings, providers: Mapping[str, Provider], book: PriceBook
+) -> list[Target]:
+    wanted = [(target.provider, target.upstream, target.price) for target in entry.targets]
+    if entry.provider is not None:
+        wanted = [(entry.provider, entry.upstream, entry.price)]
+    targets = []
+    for name, upstream, price in wanted:
+        upstream_model = upstream or model
+        targets.append(
+            Target(
+                provider=providers[name],
+                upstream_model=upstream_model,
+                prices=_prices(price, settings.providers[name], upstream_model, book),
+                ask_usage=settings.providers[name].stream_usage,
+            )
+        )
+    return targets
+
+
+def _prices(price: PriceSettings | None, provider: ProviderSettings, model: str, book: PriceBook) -> PriceList:
+    if price is not None:
+        return _Own(price)
+    if provider.kind == OFFLINE:
+        return _Own(PriceSettings(input=0))
+    return _Listed(book, provider.prices or book.provider_for(provider.base_url or "", provider.kind), model)
+
+
+def _http_provider(name: str, entry: ProviderSettings, environment: Mapping[str, str]) -> HttpProvider:
+    whose = f"providers.{name}"
+    api_key = secret(entry.api_key, environment, whose)
+    try:
+        origin = Origin.parse(entry.base_url or "")
+        client = HttpClient(
+            origin,
+            limits=Limits(max_connections=entry.max_connections, max_waiting=entry.max_connections),
+            timeouts=Timeouts(
+                connect_s=entry.connect_timeout_s,
+                first_byte_s=entry.first_byte_timeout_s,
+                between_bytes_s=entry.idle_timeout_s,
+            ),
+            tls=tls_context(str(entry.ca_file) if entry.ca_file else None) if origin.scheme == "https" else None,
+            proxy=entry.proxy,
+        )
+        return HttpProvider(name, _wire(entry.kind), client, api_key, _CHECK_PATHS[entry.kind])
+    except (InvalidOrigin, InvalidHeader, OSError, ValueError) as error:
+        raise SettingsError(f"{whose}: {error}") from None
+
+
+def _wire(kind: str) -> Wire:
+    if kind == "anthropic":
+        return AnthropicWire()
+    return GeminiWire() if kind == "gemini" else OpenAIWire()
