@@ -1,0 +1,1 @@
+"""The dialect of OpenAI clients: chat completions and embeddings."""

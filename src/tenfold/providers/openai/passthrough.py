@@ -1,0 +1,115 @@
+"""Requests and streams that pass as the bytes they are, and the few places where they are touched: the model's name,
+the wish for a usage frame, and the frame that wish brings. Nothing else of the client's bytes changes."""
+
+import re
+
+from msgspec import Raw, Struct, json
+from msgspec.json import Decoder
+
+from tenfold.core.chat import JsonObject
+from tenfold.core.errors import InvalidRequest
+from tenfold.core.usage import Usage
+from tenfold.core.usage_wire import openai_usage
+from tenfold.providers.openai.errors import UNREADABLE
+from tenfold.providers.ports import StreamFacts
+
+# -- requests --------------------------------------------------------------------------------
+
+_MEMBERS = Decoder(dict[str, Raw])
+_TRUE = Raw(b"true")
+
+
+def pass_body(body: bytes, model: str | None, *, ask_usage: bool) -> bytes:
+    """The body with another model's name, and asking for usage. Raises InvalidRequest when it is no JSON object.
+
+    Only the top level is taken apart: each value there keeps its bytes and its place. On 6 KB this takes 3 us, which
+    is less than the searches it takes to prove that a replacement inside the text hits the right `"model"`.
+    """
+    if model is None and not ask_usage:
+        return body
+    try:
+        members = _MEMBERS.decode(body)
+        if model is not None:
+            members["model"] = Raw(json.encode(model))
+        if ask_usage:
+            options = _MEMBERS.decode(members["stream_options"]) if _says_options(members) else {}
+            options["include_usage"] = _TRUE
+            members["stream_options"] = Raw(json.encode(options))
+    except UNREADABLE as error:
+        raise InvalidRequest("The request body is not a JSON object.") from error
+    return json.encode(members)
+
+
+def _says_options(members: dict[str, Raw]) -> bool:
+    return "stream_options" in members and bytes(members["stream_options"]) != b"null"
+
+
+# -- streams ---------------------------------------------------------------------------------
+
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
+_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][ \t]*(?:[\r\n]|$)")
+
+
+class _UsageFrame(Struct):
+    choices: list[object] | None = None
+    usage: JsonObject | None = None
+    error: object = None
+
+
+_FRAME = Decoder(_UsageFrame)
+
+
+def without_usage_frame(frames: bytes) -> bytes:
+    """Whole frames less the one that holds usage and no choice. Frames without choices that hold something else stay
+    (Azure's prompt_filter_results come so). No frame is parsed unless its bytes look like that one."""
+    if b'"choices":[]' not in frames and b'"choices": []' not in frames:
+        return frames
+    kept, start = [], 0
+    for end in [*(match.end() for match in _BLANK_LINE.finditer(frames)), len(frames)]:
+        frame = frames[start:end]
+        if not _is_usage_frame(frame):
+            kept.append(frame)
+        start = end
+    return b"".join(kept)
+
+
+def _is_usage_frame(frame: bytes) -> bool:
+    if b'"usage"' not in frame or b'"choices"' not in frame:
+        return False
+    read = _read_frame(frame)
+    return read is not None and not read.choices and read.usage is not None and not read.error
+
+
+def _read_frame(frame: bytes) -> _UsageFrame | None:
+    """The frame's data, when it is an object on one line."""
+    for line in frame.splitlines():
+        if line.startswith(b"data:"):
+            try:
+                return _FRAME.decode(line[5:])
+            except UNREADABLE:
+                return None
+    return None
+
+
+def stream_facts(head: bytes, tail: bytes, *, ends_with_done: bool) -> StreamFacts:
+    """Read off the last frames: from the end backwards, until usage and the finish reasons are known.
+
+    Complete is a stream with `[DONE]`; where the server is known to send none, one whose last choice has its reason
+    and whose bytes end with a whole frame.
+    """
+    done = _DONE.search(tail, max(0, len(tail) - 64)) is not None or _DONE.search(tail) is not None
+    frames = _BLANK_LINE.split(tail)
+    reasons = tuple(word.decode("utf-8", "replace") for word in _FINISH.findall(tail))
+    usage: Usage | None = None
+    failed = b"event: error" in tail
+    for frame in reversed(frames):
+        if b'"error"' in frame:
+            read = _read_frame(frame)
+            failed = failed or (read is not None and bool(read.error))
+        if usage is None and b'"usage"' in frame:
+            read = _read_frame(frame)
+            usage = openai_usage(read.usage) if read is not None and read.usage is not None else None
+    whole = not frames[-1].strip()
+    complete = done or (not ends_with_done and bool(reasons) and whole)
+    return StreamFacts(complete=complete and not failed, usage=usage, finish_reasons=reasons, failed=failed)
