@@ -59,13 +59,14 @@ def translated(connection: _Closable | None = None) -> Iterator[None]:
     except _AWAY as error:
         raise StoreUnavailable("The database is not reachable at the moment.") from error
     except exceptions.InterfaceError as error:
-        if connection is None or not _is_closed(connection):
-            raise  # a misuse of the driver, not a lost connection
+        if connection is None or not is_lost(connection):
+            raise  # a misuse of the driver
         raise StoreUnavailable("The connection to the database was lost.") from error
 
 
-def _is_closed(connection: _Closable) -> bool:
+def is_lost(connection: _Closable) -> bool:
+    """Of a connection that its holder has not given back."""
     try:
         return connection.is_closed()
-    except exceptions.InterfaceError:  # already given back to the pool: used after the end of its unit of work
-        return False
+    except exceptions.InterfaceError:  # the pool took it away when it was lost
+        return True

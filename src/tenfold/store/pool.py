@@ -12,7 +12,7 @@ import asyncpg
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId
 from tenfold.store.connect import APP_ROLE, Connection, connect, set_codecs
-from tenfold.store.errors import translated
+from tenfold.store.errors import is_lost, translated
 from tenfold.store.listener import Listener
 from tenfold.store.transaction import PoolConnection, ReadTransaction, Transaction
 
@@ -140,16 +140,28 @@ class Store:
     @asynccontextmanager
     async def _unit_of_work(self, begin: str) -> AsyncIterator[Transaction]:
         connection = await self._begin(begin)
+        ended = False
+
+        def before_each() -> None:
+            if ended:
+                raise RuntimeError("the transaction is used after the end of its unit of work")
+            self._count()
+
         try:
             try:
-                yield Transaction(connection, self._count)
+                yield Transaction(connection, before_each)
             except BaseException:
                 with suppress(StoreUnavailable, asyncpg.InterfaceError):  # the first error is the one to tell
                     await self._run(connection, "ROLLBACK")
                 raise
+            if is_lost(connection):
+                raise StoreUnavailable("The connection to the database was lost.")
+            if not connection.is_in_transaction():
+                raise RuntimeError("the transaction was ended inside the unit of work")
             if await self._run(connection, "COMMIT") != "COMMIT":
                 raise RuntimeError("a statement failed inside the unit of work and its error was swallowed")
         finally:
+            ended = True
             await self._release(connection)
 
     async def _begin(self, begin: str) -> PoolConnection:
@@ -173,7 +185,7 @@ class Store:
             return await connection.execute(statement)
 
     async def _release(self, connection: PoolConnection) -> None:
-        if not connection.is_closed() and connection.is_in_transaction():
+        if not is_lost(connection) and connection.is_in_transaction():
             connection.terminate()  # its ROLLBACK did not go through
         with translated(), suppress(asyncpg.InterfaceError):
             await self._pool.release(connection)

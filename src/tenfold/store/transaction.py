@@ -15,23 +15,23 @@ PoolConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 class ReadTransaction:
     """Every method takes SQL with `$1, $2, ...` and raises StoreUnavailable; SQL errors pass through."""
 
-    def __init__(self, connection: PoolConnection, count: Callable[[], None]) -> None:
+    def __init__(self, connection: PoolConnection, before_each: Callable[[], None]) -> None:
         self._connection = connection
-        self._count = count
+        self._before_each = before_each
 
     async def fetch(self, query: str, *args: Any) -> list[Row]:
-        self._count()
+        self._before_each()
         with translated(self._connection):
             return await self._connection.fetch(query, *args)
 
     async def fetchrow(self, query: str, *args: Any) -> Row | None:
-        self._count()
+        self._before_each()
         with translated(self._connection):
             return await self._connection.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
         """The first column of the first row; None when there is no row."""
-        self._count()
+        self._before_each()
         with translated(self._connection):
             return await self._connection.fetchval(query, *args)
 
@@ -39,12 +39,12 @@ class ReadTransaction:
 class Transaction(ReadTransaction):
     async def execute(self, query: str, *args: Any) -> str:
         """Returns the command tag: `"UPDATE 3"`."""
-        self._count()
+        self._before_each()
         with translated(self._connection):
             return await self._connection.execute(query, *args)
 
     async def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
-        self._count()
+        self._before_each()
         with translated(self._connection):
             await self._connection.executemany(query, rows)
 
