@@ -1,0 +1,1 @@
+"""How Anthropic's clients speak: `dialect.AnthropicDialect`, and the front door `hot.peek_messages`."""
