@@ -7,9 +7,12 @@ from tenfold.core.chat import ChatReply, ChatRequest, EmbeddingsReply, Embedding
 from tenfold.core.errors import UnsupportedParameter, UpstreamError
 from tenfold.core.usage import Usage
 from tenfold.core.usage_wire import openai_usage
-from tenfold.providers.openai import embeddings, errors, passthrough, reply, request, stream
+from tenfold.providers.openai import embeddings, errors, passthrough
 from tenfold.providers.openai.content import DIALECT
 from tenfold.providers.openai.facts import COMPATIBLE, UpstreamFacts
+from tenfold.providers.openai.reply import decode_chat
+from tenfold.providers.openai.request import encode_chat
+from tenfold.providers.openai.stream import OpenAIStreamDecoder
 from tenfold.providers.ports import Headers, StreamDecoder, StreamFacts, WireRequest
 
 
@@ -37,8 +40,8 @@ class OpenAIWire:
 
     # -- chat
 
-    def encode_chat(self, chat: ChatRequest, upstream_model: str) -> WireRequest:
-        return request.encode_chat(chat, upstream_model, self._facts)
+    def encode_chat(self, request: ChatRequest, upstream_model: str) -> WireRequest:
+        return encode_chat(request, upstream_model, self._facts)
 
     def pass_chat(
         self, body: bytes, upstream_model: str, *, rename: bool, stream: bool, ask_usage: bool
@@ -51,10 +54,10 @@ class OpenAIWire:
         return WireRequest(path="/chat/completions", body=passed)
 
     def decode_chat(self, body: bytes) -> ChatReply:
-        return reply.decode_chat(body)
+        return decode_chat(body)
 
     def stream_decoder(self) -> StreamDecoder:
-        return stream.OpenAIStreamDecoder(ends_with_done=self._facts.ends_with_done)
+        return OpenAIStreamDecoder(ends_with_done=self._facts.ends_with_done)
 
     def usage_of_reply(self, body: bytes) -> Usage | None:
         try:
@@ -74,15 +77,15 @@ class OpenAIWire:
 
     # -- embeddings
 
-    def encode_embeddings(self, asked: EmbeddingsRequest, upstream_model: str) -> WireRequest:
-        return embeddings.encode_embeddings(asked, upstream_model)
+    def encode_embeddings(self, request: EmbeddingsRequest, upstream_model: str) -> WireRequest:
+        return embeddings.encode_embeddings(request, upstream_model)
 
     def decode_embeddings(self, body: bytes) -> EmbeddingsReply:
         return embeddings.decode_embeddings(body)
 
     # -- counting
 
-    def encode_count_tokens(self, chat: ChatRequest, upstream_model: str) -> WireRequest | None:
+    def encode_count_tokens(self, request: ChatRequest, upstream_model: str) -> WireRequest | None:
         return None
 
     def decode_count_tokens(self, body: bytes) -> int:
