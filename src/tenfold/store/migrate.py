@@ -18,7 +18,6 @@ from tenfold.store.errors import MigrationError, translated
 from tenfold.store.migration_files import MigrationFile, Phase, in_order, packaged_files, statements
 
 _LOCK_KEY = 0x74656E66_6F6C6400  # "tenfold\0"; any constant that nothing else on the database uses
-_LOCK_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S: dict[Phase, int] = {"pre": 60, "post": 1800}  # post: indexes are built there
 _TURN_POLL_S = 0.05
 
@@ -61,26 +60,24 @@ async def migrate(
     *,
     files: Sequence[MigrationFile] | None = None,
     phases: Sequence[Phase] = ("pre", "post"),
+    lock_timeout_s: float = 5.0,
     wait_s: float = 120.0,
     connect_timeout_s: float = 5.0,
 ) -> list[Applied]:
     """Runs what is pending and returns it, in order. `phases=("pre",)` leaves the post files for later.
-    A process that finds another one at work waits for it, at most `wait_s`.
+    A process that finds another one at work waits for it, at most `wait_s`; a statement waits for tables
+    in use at most `lock_timeout_s`, because others queue up behind it.
 
     Raises MigrationError (a changed file, failing SQL, a table that stays locked) and StoreUnavailable."""
     known = packaged_files() if files is None else in_order(files)
-    async with _owner_connection(dsn, connect_timeout_s) as connection:
+    async with _owner_connection(dsn, connect_timeout_s, lock_timeout_s) as connection:
         if not _pending(known, await _record(connection), phases):
             return []
         await _take_turn(connection, wait_s)
-        try:
-            with translated(connection):
-                await connection.execute(_CREATE_RECORD)
-            # Read again: another process may have done it while this one waited for its turn.
-            return [await _apply(connection, file) for file in _pending(known, await _record(connection), phases)]
-        finally:
-            if not connection.is_closed():
-                await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK_KEY)
+        with translated(connection):
+            await connection.execute(_CREATE_RECORD)
+        # Read again: another process may have done it while this one waited for its turn.
+        return [await _apply(connection, file) for file in _pending(known, await _record(connection), phases)]
 
 
 async def migration_status(
@@ -88,7 +85,7 @@ async def migration_status(
 ) -> list[MigrationStatus]:
     """Every known file in order, then what this version does not know. Raises StoreUnavailable."""
     known = packaged_files() if files is None else in_order(files)
-    async with _owner_connection(dsn, connect_timeout_s) as connection:
+    async with _owner_connection(dsn, connect_timeout_s, lock_timeout_s=1.0) as connection:
         record = await _record(connection)
     result = []
     for file in known:
@@ -109,18 +106,18 @@ class _Done:
 
 
 @asynccontextmanager
-async def _owner_connection(dsn: str, connect_timeout_s: float) -> AsyncIterator[Connection]:
+async def _owner_connection(dsn: str, connect_timeout_s: float, lock_timeout_s: float) -> AsyncIterator[Connection]:
     connection = await connect(
         dsn,
         role=None,
         connect_timeout_s=connect_timeout_s,
         statement_timeout_s=_STATEMENT_TIMEOUT_S["post"],  # on the client's side; the server's is set for each file
-        lock_timeout=f"{_LOCK_TIMEOUT_S}s",
+        lock_timeout=f"{int(lock_timeout_s * 1000)}ms",
     )
     try:
         yield connection
     finally:
-        connection.terminate()  # a polite goodbye could hang with the server
+        connection.terminate()  # its locks go with it; a polite goodbye could hang with the server
 
 
 async def _record(connection: Connection) -> dict[str, _Done]:
@@ -143,8 +140,8 @@ def _pending(known: Sequence[MigrationFile], record: dict[str, _Done], phases: S
 
 
 async def _take_turn(connection: Connection, wait_s: float) -> None:
-    """Polls: a session that blocks in pg_advisory_lock holds a snapshot, for which CREATE INDEX CONCURRENTLY
-    in the process whose turn it is would wait for ever."""
+    """The lock ends with the connection. Polls: a session that blocks in pg_advisory_lock holds a snapshot, for
+    which CREATE INDEX CONCURRENTLY in the process whose turn it is would wait for ever."""
     deadline = time.monotonic() + wait_s
     with translated(connection):
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
@@ -169,9 +166,7 @@ async def _apply(connection: Connection, file: MigrationFile) -> Applied:
                 await connection.execute(statement)
             await connection.execute(_WRITE_RECORD, file.name, file.checksum)
     except asyncpg.LockNotAvailableError as error:
-        raise MigrationError(
-            f"Migration {file.name} waited {_LOCK_TIMEOUT_S} s for a table that is in use. Try again."
-        ) from error
+        raise MigrationError(f"Migration {file.name} waited too long for a table in use. Try again.") from error
     except asyncpg.PostgresError as error:
         raise MigrationError(_explain(file, error)) from error
     except (OSError, asyncpg.InterfaceError) as error:
