@@ -20,12 +20,11 @@ class ToolCallChunk(Struct):
 class _Slot:
     """One call. It is told from the moment its name is known; what came before is held back."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self) -> None:
+        self.number = -1  # given when it is told
         self.id = ""
         self.name = ""
         self.held = ""
-        self.told = False
         self.signature: str | None = None
         self.custom: JsonObject | None = None
 
@@ -41,6 +40,7 @@ class ToolSlots:
         self._choice = choice
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
+        self._told = 0
 
     def feed(self, chunk: ToolCallChunk) -> list[ChatEvent]:
         function = chunk.function or {}
@@ -67,7 +67,7 @@ class ToolSlots:
                 value = {"id": slot.id, "type": "custom", "custom": slot.custom}
                 out.append(OpaqueDelta(part=OpaquePart(dialect=DIALECT, value=value), choice=self._choice))
                 slot.custom = None
-            elif not slot.told and (slot.id or slot.held):
+            elif slot.number < 0 and (slot.id or slot.held):
                 out.append(self._first(slot, slot.held))
         return out
 
@@ -82,14 +82,14 @@ class ToolSlots:
         return slot
 
     def _begin(self, index: int | None) -> _Slot:
-        slot = _Slot(len(self._slots))
+        slot = _Slot()
         self._slots.append(slot)
         if index is not None:
             self._by_index[index] = slot
         return slot
 
     def _tell(self, slot: _Slot, name: str, arguments: str) -> list[ChatEvent]:
-        if slot.told:
+        if slot.number >= 0:
             if not arguments and slot.signature is None:
                 return []
             signature, slot.signature = slot.signature, None
@@ -99,7 +99,7 @@ class ToolSlots:
         return [self._first(slot, slot.held)] if slot.name else []
 
     def _first(self, slot: _Slot, arguments: str) -> ToolCallDelta:
-        slot.told = True
+        slot.number, self._told = self._told, self._told + 1
         signature, slot.signature = slot.signature, None
         return ToolCallDelta(
             slot=slot.number,

@@ -1,0 +1,1 @@
+"""OpenAI's dialect, on both sides of the canonical types."""
