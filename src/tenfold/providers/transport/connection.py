@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._host = host
         self._limits = limits
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport  # set when connected, which is before anyone else has this object
         self._unsent = False  # part of the request is still in our buffer
         self._headers: Headers = []
         self._head_bytes = 0  # received since the request or the last body byte, without a head or body completed by it
@@ -93,27 +93,24 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_closing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
+        return self._transport.is_closing()
 
     def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> HttpExchange:
-        """Write a whole request. The connection must be idle."""
+        """Write a whole request. The connection must be idle and not closing."""
         now = self.last_byte_s = monotonic()
         exchange = self.exchange = HttpExchange(self, self._host, self._limits, timeouts, now)
         self._head_bytes = 0
         self._head_done = self._done = False
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            self._end(exchange, clean=False)
-        elif len(body) > _JOIN_BYTES:
-            transport.write(head)
-            transport.write(body)
+        if len(body) > _JOIN_BYTES:
+            self._transport.write(head)
+            self._transport.write(body)
         else:
-            transport.write(head + body)
+            self._transport.write(head + body)
         return exchange
 
     def drop(self) -> None:
         """Close at once: what is unsent is not sent, and the peer sees it."""
-        if self._transport is not None and not self.loop.is_closed():
+        if not self.loop.is_closed():
             self._transport.abort()
 
     def fail(self, error: UpstreamError) -> None:
@@ -141,12 +138,12 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         if not self.is_closing:
-            cast(asyncio.Transport, self._transport).pause_reading()
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         self.last_byte_s = monotonic()  # the silence was ours
         if not self.is_closing:
-            cast(asyncio.Transport, self._transport).resume_reading()
+            self._transport.resume_reading()
 
     # -- asyncio.Protocol ----------------------------------------------------------------------
 

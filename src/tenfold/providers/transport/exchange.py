@@ -111,10 +111,9 @@ class HttpExchange:
     def error(self) -> TenfoldError | None:
         return self._error
 
-    async def wait_head(self) -> None:
+    def wait_head(self) -> Coroutine[Any, Any, None]:
         """Until the reply head is there or the exchange failed; the caller looks at `error`."""
-        if not self.status and self._error is None:
-            await self._wait()
+        return self._wait()
 
     # -- for the connection --------------------------------------------------------------------
 
@@ -151,9 +150,9 @@ class HttpExchange:
             self.wake()
 
     def wake(self) -> None:
-        """Something changed. A task that wants the whole body sleeps on until it is there."""
+        """Something changed. Who wants the head or the whole body sleeps on until it is there."""
         waiter = self._waiter
-        if waiter is not None and (not self._whole or self._complete or self._error is not None):
+        if waiter is not None and (self._error is not None or (self._complete if self._whole else self.status)):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)

@@ -51,7 +51,7 @@ class Pool:
         Raises UpstreamUnavailable, UpstreamTimeout."""
         while True:
             if self._closed:
-                raise UpstreamUnavailable(f"the client for {self._host} is closed")
+                raise self._is_closed()
             if fresh:
                 self._make_room()
             else:
@@ -115,16 +115,18 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        closed = UpstreamUnavailable(f"the client for {self._host} is closed")
         for turn, _ in self._turns:
             if not turn.done():
-                turn.set_exception(closed)
-        for connection in self._connections:
-            connection.fail(closed)
+                turn.set_exception(self._is_closed())
+        for connection in list(self._connections):
+            connection.fail(self._is_closed())
         if self._connections:
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
+
+    def _is_closed(self) -> UpstreamUnavailable:
+        return UpstreamUnavailable(f"the client for {self._host} is closed")
 
     # -- slots ---------------------------------------------------------------------------------
 
@@ -140,7 +142,7 @@ class Pool:
         self.created += 1
         if self._closed:
             connection.drop()
-            raise UpstreamUnavailable(f"the client for {self._host} is closed")
+            raise self._is_closed()
         self._keep_sweeping()
         return connection
 
@@ -198,7 +200,7 @@ class Pool:
         """One timer for all deadlines of all requests: a timer for each costs more than the request's parsing."""
         self._sweeper = None
         now = monotonic()
-        for connection in self._connections:
+        for connection in list(self._connections):
             if connection.exchange is not None:
                 connection.check_deadlines(now)
         oldest = now - self._limits.idle_timeout_s
