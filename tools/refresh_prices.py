@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict, replace
 
+from tenfold.core.money import format_usd
 from tenfold.ledger.data import (
     FORMAT,
     PRICE_FILE,
@@ -42,6 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUPPLEMENT = ROOT / "tools" / "price_supplement.json"
 SHOWN = 15  # of each kind in the summary
 NANO = Decimal(10**9)
+DEAREST = 1000 * 10**9  # USD per million tokens; the dearest real price is 600, what is above is a slip of units
 
 GENAI_FIELDS = {
     "input_mtok": "input",
@@ -225,9 +227,13 @@ def add_litellm(providers: dict[str, ProviderPrices], rows: list[Any]) -> list[s
 
 
 def disagreement(ours: Rates, theirs: Rates) -> str:
-    """Where both name a base price and the two differ."""
+    """Where both name a base price and the two differ; USD per million tokens."""
     pairs = [(name, base(getattr(ours, name)), base(getattr(theirs, name))) for name in COMPARED]
-    return ", ".join(f"{name} {a} against {b}" for name, a, b in pairs if a is not None and b is not None and a != b)
+    return ", ".join(
+        f"{name} {format_usd(a)} against {format_usd(b)}"
+        for name, a, b in pairs
+        if a is not None and b is not None and a != b
+    )
 
 
 def is_point_release(match: Clause, name: str) -> bool:
@@ -354,9 +360,11 @@ def litellm_name(row: Any) -> tuple[str, str]:
 
 
 def litellm_rates(row: Any) -> Rates | None:
-    """None without a price for tokens (images, seconds, pages), and for 0, which here means unknown."""
+    """None without a price for tokens (images, seconds, pages), for 0, which here means unknown, and for nonsense."""
     prices = {field: price for key, field in LITELLM_FIELDS.items() if (price := litellm_price(row, key)) is not None}
     if not any(base(prices.get(field)) for field in ("input", "output")):
+        return None
+    if max(base(price) or 0 for price in prices.values()) > DEAREST:
         return None
     return msgspec.structs.replace(Rates(), **prices)
 

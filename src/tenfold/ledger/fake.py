@@ -1,5 +1,6 @@
 """Receipts in memory, for tests of whatever stands on the ledger; under the contract suite of the real ones."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
@@ -19,10 +20,17 @@ class FakeReceiptRows:
         self.days: set[date] = set()
         self.attempts = 0
         self._receipts: dict[tuple[TenantId, datetime, object], Receipt] = {}
+        self._added = asyncio.Event()
 
     @property
     def all(self) -> list[Receipt]:
         return sorted(self._receipts.values(), key=_newest_last)
+
+    async def wait_for(self, count: int) -> None:
+        """Returns when so many receipts are here."""
+        while len(self._receipts) < count:
+            self._added.clear()
+            await self._added.wait()
 
     async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
         self.attempts += 1
@@ -33,6 +41,7 @@ class FakeReceiptRows:
             if receipt.tenant_id != tenant_id:
                 raise ValueError("a receipt of another tenant")
             self._receipts.setdefault((tenant_id, receipt.at, receipt.id), receipt)
+        self._added.set()
         if self.lose_answer:
             raise StoreUnavailable("The connection to the database was lost.")
 

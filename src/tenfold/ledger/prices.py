@@ -128,6 +128,29 @@ class Quote:
         return self._base
 
 
+class FixedPrice:
+    """The price of a target that the user has set."""
+
+    def __init__(self, quote: Quote) -> None:
+        self._quote = quote
+
+    def quote(self, at: datetime) -> Quote:
+        """The same at any time."""
+        return self._quote
+
+
+class ListPrice:
+    """The price of a target by the book."""
+
+    def __init__(self, book: "PriceBook", provider_id: str, model: str) -> None:
+        self._book = book
+        self._provider_id = provider_id
+        self._model = model
+
+    def quote(self, at: datetime) -> Quote | None:
+        return self._book.quote(self._provider_id, self._model, at)
+
+
 class PriceBook:
     """Quotes by provider and model. Holds no clock: the caller says for when."""
 
@@ -163,6 +186,10 @@ class PriceBook:
             del self._quotes[next(iter(self._quotes))]
         self._quotes[key] = quote
         return quote
+
+    def price_of(self, provider_id: str, model: str) -> ListPrice:
+        """The same for one target, whose name is then said once."""
+        return ListPrice(self, provider_id, model)
 
     def provider_for(self, base_url: str, kind: str) -> str:
         """Whose prices hold at this address; for an unknown address those of the maker of the `kind`."""
@@ -323,11 +350,11 @@ def _dearest_output(tier: _Tier) -> int:
 
 
 def _usd(amount: Decimal | str | int) -> int:
-    if isinstance(amount, float):
+    if isinstance(amount, float | bool):
         raise ValueError("an amount of money is a decimal string or a whole number, never a float")
     try:
         nano = from_usd(amount)
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"not an amount of money: {amount!r}") from error
     if nano < 0:
         raise ValueError(f"a price is not below zero: {amount}")

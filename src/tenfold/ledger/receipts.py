@@ -84,10 +84,10 @@ class ReceiptWriter:
         """Takes over what earlier processes left behind, then flushes until cancelled."""
         await asyncio.to_thread(self._open_directory)
         while True:
-            self._full.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
                     await self._full.wait()
+            self._full.clear()
             await self.flush()
 
     async def flush(self) -> None:
@@ -156,7 +156,7 @@ class ReceiptWriter:
         logger.exception("the database refused the receipt %s; it is kept in %s", receipt.id, REFUSED_FILE)
         self.refused += 1
         try:
-            await asyncio.to_thread(_append_line, self._directory / REFUSED_FILE, msgspec.json.encode(receipt))
+            await asyncio.to_thread(self._keep_refused, receipt)
         except OSError:
             logger.exception("the refused receipt could not be kept: %r", receipt)
 
@@ -186,7 +186,7 @@ class ReceiptWriter:
 
     def _append(self, batch: Sequence[Receipt]) -> None:
         if self._spill is None:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_directory()
             self._spill = own_file(self._directory)
         self._spill.append(batch)
 
@@ -206,8 +206,16 @@ class ReceiptWriter:
             logger.exception("receipts on disk could not be read; they stay there")
 
     def _open_directory(self) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_directory()
         self._replays = list(abandoned_files(self._directory))
+
+    def _make_directory(self) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _keep_refused(self, receipt: Receipt) -> None:
+        self._make_directory()
+        with (self._directory / REFUSED_FILE).open("ab") as file:
+            file.write(msgspec.json.encode(receipt) + b"\n")
 
     def _files(self) -> list[SpillFile]:
         return [*self._replays, *([self._spill] if self._spill is not None else [])]
@@ -218,8 +226,3 @@ def _by_tenant(receipts: Sequence[Receipt]) -> dict[TenantId, list[Receipt]]:
     for receipt in receipts:
         tenants.setdefault(receipt.tenant_id, []).append(receipt)
     return tenants
-
-
-def _append_line(path: Path, line: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(line + b"\n")
