@@ -1,0 +1,79 @@
+"""The console as one ASGI application. It needs no lifespan: whoever made the services has started them."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tenfold.console.accounts import account_routes
+from tenfold.console.api import api_routes
+from tenfold.console.asking import asking_routes
+from tenfold.console.docs import docs_routes
+from tenfold.console.keys import key_routes
+from tenfold.console.problems import (
+    API_PREFIX,
+    CRASHED,
+    error_headers,
+    page_title,
+    problem,
+    problem_response,
+    validation_detail,
+)
+from tenfold.console.security import SafeReplies
+from tenfold.console.services import ConsoleServices
+from tenfold.console.site import Site, new_site
+from tenfold.console.usage import usage_routes
+from tenfold.console.views import ErrorPage
+from tenfold.core.errors import TenfoldError
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+
+
+def create_console(services: ConsoleServices) -> FastAPI:
+    site = new_site(services)
+    app = FastAPI(
+        title="Tenfold",
+        version=services.version,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for routes in (account_routes, asking_routes, key_routes, usage_routes, docs_routes):
+        app.include_router(routes(site))
+    app.include_router(api_routes(services))
+    _add_error_handlers(app, site)
+    return app
+
+
+def _add_error_handlers(app: FastAPI, site: Site) -> None:
+    def shown(request: Request, status: int, code: str, message: str, headers: dict[str, str] | None) -> Response:
+        if request.url.path.startswith(API_PREFIX):
+            return problem_response(request, status, code, message, headers=headers)
+        page = ErrorPage(title=page_title(status), status=status, message=message)
+        response = site.renderer.page(request, page, None, status)
+        response.headers.update(headers or {})
+        return response
+
+    @app.exception_handler(TenfoldError)
+    async def on_tenfold_error(request: Request, error: TenfoldError) -> Response:
+        if request.url.path.startswith(API_PREFIX):
+            return problem(request, error)
+        return shown(request, error.status, error.code, error.message, error_headers(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+        detail, param = validation_detail(error)
+        return problem_response(request, 400, "invalid_request", detail, param=param)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        code = _CODES.get(error.status_code, "invalid_request")
+        message = "There is nothing at this address." if error.status_code == 404 else str(error.detail)
+        return shown(request, error.status_code, code, message, dict(error.headers or {}))
+
+    def on_crash(request: Request) -> Response:
+        return shown(request, 500, "internal_error", CRASHED, None)
+
+    app.add_middleware(SafeReplies, on_crash=on_crash)

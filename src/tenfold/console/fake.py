@@ -1,0 +1,43 @@
+"""Usage figures in memory, for tests and demonstrations of the console."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from tenfold.access.types import Page
+from tenfold.console.services import DaySpend, ReceiptLine
+from tenfold.core.errors import InvalidRequest
+from tenfold.core.ids import TenantId
+
+
+class FakeUsage:
+    """`add` settles a call; the cursor of a page is the id of its last receipt."""
+
+    def __init__(self) -> None:
+        self._receipts: dict[TenantId, list[ReceiptLine]] = {}
+
+    def add(self, tenant_id: TenantId, receipts: Sequence[ReceiptLine]) -> None:
+        self._receipts.setdefault(tenant_id, []).extend(receipts)
+
+    async def receipts(self, tenant_id: TenantId, *, cursor: str | None, limit: int) -> Page[ReceiptLine]:
+        newest_first = sorted(self._receipts.get(tenant_id, ()), key=lambda receipt: receipt.at, reverse=True)
+        start = 0
+        if cursor is not None:
+            ids = [receipt.id for receipt in newest_first]
+            if cursor not in ids:
+                raise InvalidRequest("This is not a cursor.", param="cursor")
+            start = ids.index(cursor) + 1
+        items = newest_first[start : start + limit]
+        more = len(newest_first) > start + limit
+        return Page(items=items, cursor=items[-1].id if more else None)
+
+    async def daily_spend(self, tenant_id: TenantId, *, days: int) -> list[DaySpend]:
+        first = datetime.now(UTC).date() - timedelta(days=days - 1)
+        spent: dict[object, DaySpend] = {}
+        for receipt in self._receipts.get(tenant_id, ()):
+            day = receipt.at.astimezone(UTC).date()
+            if day < first:
+                continue
+            before = spent.get(day, DaySpend(day=day, calls=0, cost_nano=0))
+            cost_nano = before.cost_nano + (receipt.cost_nano or 0)
+            spent[day] = DaySpend(day=day, calls=before.calls + 1, cost_nano=cost_nano)
+        return sorted(spent.values(), key=lambda each: each.day)

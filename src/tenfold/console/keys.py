@@ -1,0 +1,95 @@
+"""Routes of API keys: list, create, revoke. A secret is on the page that created it and on no other."""
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tenfold.access.types import CreatedKey, Session
+from tenfold.console.site import Site, see_other
+from tenfold.console.views import FormError, KeysPage
+from tenfold.console.visitors import Visitor
+from tenfold.core.errors import InvalidRequest
+from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE
+
+SCOPES = (
+    (SCOPE_INFERENCE, "Call models and ask questions"),
+    (SCOPE_USAGE, "Read usage and spend"),
+    (SCOPE_KEYS, "Create and revoke keys"),
+)
+LIFETIMES = (("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"))
+PAGE_SIZE = 20
+
+
+def key_routes(site: Site) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+    services = site.services
+
+    async def page(
+        request: Request,
+        session: Session,
+        *,
+        cursor: str | None = None,
+        created: CreatedKey | None = None,
+        name: str = "",
+        error: FormError | None = None,
+    ) -> KeysPage:
+        found = await services.keys.list_keys(session.principal.tenant_id, cursor=cursor, limit=PAGE_SIZE)
+        return KeysPage(
+            keys=found.items,
+            now=datetime.now(UTC),
+            cursor=found.cursor,
+            scopes=SCOPES,
+            lifetimes=LIFETIMES,
+            name=name,
+            error=error,
+            new_key=created.secret if created else None,
+            snippets=site.snippets(request, created.secret) if created else None,
+        )
+
+    @routes.get("/keys")
+    async def list_keys(request: Request) -> Response:
+        visitor = await site.visitors.visitor(request)
+        if visitor.session is None:
+            return see_other("/login")
+        cursor = request.query_params.get("cursor")
+        return site.show(request, await page(request, visitor.session, cursor=cursor), visitor)
+
+    @routes.post("/keys")
+    async def create_key(request: Request) -> Response:
+        visitor = await site.visitors.visitor(request)
+        if visitor.session is None:
+            return see_other("/login")
+        fields = await site.visitors.form(request, visitor)
+        return await created_page(request, visitor, visitor.session, fields)
+
+    async def created_page(request: Request, visitor: Visitor, session: Session, fields: dict[str, str]) -> Response:
+        name = fields.get("name", "")
+        try:
+            created = await services.keys.create_key(
+                session.principal.tenant_id, name, fields.get("scope", "").split(), _expiry(fields.get("expires", ""))
+            )
+        except InvalidRequest as error:
+            refused = FormError(message=error.message, field=error.param)
+            return site.show(request, await page(request, session, name=name, error=refused), visitor, error.status)
+        return site.show(request, await page(request, session, created=created), visitor)
+
+    @routes.post("/keys/{key_id}/revoke")
+    async def revoke_key(request: Request, key_id: str) -> Response:
+        visitor = await site.visitors.visitor(request)
+        if visitor.session is None:
+            return see_other("/login")
+        await site.visitors.form(request, visitor)
+        await services.keys.revoke_key(visitor.session.principal.tenant_id, key_id)
+        return see_other("/keys")
+
+    return routes
+
+
+def _expiry(days: str) -> datetime | None:
+    if not days:
+        return None
+    if days not in {value for value, _ in LIFETIMES}:
+        raise InvalidRequest("Choose one of the times offered.", param="expires")
+    return datetime.now(UTC) + timedelta(days=int(days))

@@ -1,0 +1,135 @@
+"""What the console stands on, as it sees it; `app` wires the real ones. The console holds no rule and no SQL."""
+
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
+from tenfold.assistant.types import Answer, AskEvent
+from tenfold.core.call import CacheState, Status
+from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
+
+
+class AccountService(Protocol):
+    """See tenfold.access.accounts.Accounts."""
+
+    async def sign_up(self, login: str, password: str, tenant_name: str, client: str = "") -> SignedIn: ...
+
+    async def log_in(self, login: str, password: str, client: str = "") -> SignedIn: ...
+
+    async def session(self, token: str) -> Session | None: ...
+
+    async def log_out(self, token: str) -> None: ...
+
+
+class KeyService(Protocol):
+    """See tenfold.access.handlers.ApiKeys."""
+
+    async def create_key(
+        self, tenant_id: TenantId, name: str, scopes: Iterable[str], expires_at: datetime | None = None
+    ) -> CreatedKey: ...
+
+    async def list_keys(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[ApiKey]: ...
+
+    async def revoke_key(self, tenant_id: TenantId, key_id: str) -> ApiKey: ...
+
+
+class KeyCheck(Protocol):
+    """See tenfold.access.keyring.Keyring."""
+
+    def authenticate(self, presented: str) -> Principal | None: ...
+
+    async def load(self, presented: str) -> Principal: ...
+
+
+class AskService(Protocol):
+    """See tenfold.assistant.assistant.Assistant."""
+
+    def ask(self, principal: Principal, question: str) -> AsyncGenerator[AskEvent, None]: ...
+
+    async def answer(self, principal: Principal, question: str) -> Answer: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptLine:
+    """A settled call, as a row of the usage page. `cost_nano` is None when no price is known."""
+
+    id: str
+    at: datetime
+    operation: str
+    model: str
+    provider: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_nano: int | None
+    latency_ms: int
+    cache: CacheState
+    status: Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaySpend:
+    day: date
+    calls: int
+    cost_nano: int
+
+
+class UsageService(Protocol):
+    async def receipts(self, tenant_id: TenantId, *, cursor: str | None, limit: int) -> Page[ReceiptLine]:
+        """The newest first. Raises InvalidRequest for a cursor that is none."""
+        ...
+
+    async def daily_spend(self, tenant_id: TenantId, *, days: int) -> list[DaySpend]:
+        """The last days (UTC) that have any calls, the oldest first, today included."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocEntry:
+    slug: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocPage:
+    """`html` is safe to put into a page: it was made from Markdown in which HTML stays text."""
+
+    slug: str
+    title: str
+    html: str
+
+
+class DocumentationService(Protocol):
+    def entries(self) -> list[DocEntry]:
+        """In reading order; the first is the start page."""
+        ...
+
+    def page(self, slug: str) -> DocPage | None: ...
+
+
+EXAMPLE_QUESTIONS = (
+    "How do I point the OpenAI SDK at Tenfold?",
+    "What happens when a provider is down?",
+    "How is the cost of a request worked out?",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleServices:
+    """`model` is the one the snippets name; `public_url` stands in them instead of the address of the request;
+    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold."""
+
+    accounts: AccountService
+    keys: KeyService
+    keyring: KeyCheck
+    assistant: AskService
+    usage: UsageService
+    documentation: DocumentationService
+    model: str
+    version: str = ""
+    sign_up_open: bool = True
+    secure_cookies: bool = False
+    public_url: str | None = None
+    examples: tuple[str, ...] = field(default=EXAMPLE_QUESTIONS)

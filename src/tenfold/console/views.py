@@ -1,0 +1,170 @@
+"""One dataclass for each page: all that its template may show."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+from tenfold.access.types import ApiKey
+from tenfold.assistant.types import AnswerEnd, CallSummary, Citation
+from tenfold.console.markdown import answer_html
+from tenfold.console.services import DaySpend, DocEntry, DocPage, ReceiptLine
+from tenfold.core.money import format_usd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What every page has around it. `login` is None for someone not signed in."""
+
+    path: str
+    form_token: str
+    request_id: str
+    version: str
+    login: str | None = None
+    tenant_name: str | None = None
+    sign_up_open: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormError:
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snippets:
+    """First calls to copy. `key` stands in them only on the page that shows the key once."""
+
+    base_url: str
+    model: str
+    key: str = "$TENFOLD_API_KEY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerView:
+    """An answer, rendered."""
+
+    html: str
+    end: AnswerEnd
+    facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPage:
+    """Signed out: what this is, and the form that starts a tenant."""
+
+    template: ClassVar[str] = "front.html"
+    title: str = "Tenfold"
+    tenant_name: str = ""
+    login: str = ""
+    error: FormError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginPage:
+    template: ClassVar[str] = "login.html"
+    title: str = "Log in"
+    login: str = ""
+    error: FormError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskPage:
+    """Signed in: the question, and after it was asked the answer. `new_key` is shown this once."""
+
+    template: ClassVar[str] = "ask.html"
+    title: str = "Ask"
+    examples: tuple[str, ...]
+    question: str = ""
+    answer: AnswerView | None = None
+    error: FormError | None = None
+    new_key: str | None = field(default=None, repr=False)
+    snippets: Snippets | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysPage:
+    template: ClassVar[str] = "keys.html"
+    title: str = "API keys"
+    keys: list[ApiKey]
+    now: datetime
+    cursor: str | None
+    scopes: tuple[tuple[str, str], ...]
+    lifetimes: tuple[tuple[str, str], ...]
+    snippets: Snippets | None = field(default=None, repr=False)
+    name: str = ""
+    error: FormError | None = None
+    new_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A day of the spend chart, in the units of its view box."""
+
+    x: float
+    y: float
+    height: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsagePage:
+    template: ClassVar[str] = "usage.html"
+    title: str = "Usage"
+    receipts: list[ReceiptLine]
+    cursor: str | None
+    today: DaySpend
+    month_cost_nano: int
+    month_calls: int
+    bars: list[Bar]
+    first_page: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocsPage:
+    template: ClassVar[str] = "docs.html"
+    entries: list[DocEntry]
+    page: DocPage
+
+    @property
+    def title(self) -> str:
+        return self.page.title
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorPage:
+    template: ClassVar[str] = "error.html"
+    title: str
+    status: int
+    message: str
+
+
+Page = FrontPage | LoginPage | AskPage | KeysPage | UsagePage | DocsPage | ErrorPage
+
+
+def answer_view(text: str, end: AnswerEnd) -> AnswerView:
+    numbers = frozenset(citation.number for citation in sources(end))
+    return AnswerView(html=answer_html(text, numbers), end=end, facts=_facts(end))
+
+
+def sources(end: AnswerEnd) -> list[Citation]:
+    """The passages shown below an answer."""
+    return end.citations or end.nearest
+
+
+def _facts(end: AnswerEnd) -> list[tuple[str, str]]:
+    facts = [("Latency", duration(end.latency_ms))]
+    if end.call is None:
+        return [("Cost", "no model was called"), *facts]
+    return [("Cost", cost(end.call.cost_nano)), *facts, ("Cache", end.call.cache), ("Model", _model(end.call))]
+
+
+def _model(call: CallSummary) -> str:
+    return f"{call.model} ({call.provider})" if call.provider else call.model
+
+
+def cost(cost_nano: int | None) -> str:
+    return "price unknown" if cost_nano is None else f"{format_usd(cost_nano)} USD"
+
+
+def duration(milliseconds: int) -> str:
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

@@ -1,0 +1,101 @@
+"""A console on fakes: real rules of access and assistant, nothing behind them but memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from tenfold.access.accounts import Accounts
+from tenfold.access.fake import FakeAccessRows
+from tenfold.access.handlers import ApiKeys, Tenants
+from tenfold.access.keyring import Keyring
+from tenfold.assistant.assistant import Assistant
+from tenfold.assistant.fake import FakeCaller, FakeSearcher
+from tenfold.assistant.types import Hit
+from tenfold.console.app import create_console
+from tenfold.console.documentation import MarkdownDocumentation
+from tenfold.console.fake import FakeUsage
+from tenfold.console.services import ConsoleServices
+from tenfold.core.clock import Clock, FakeClock
+from tests.support.passwords import cheap_passwords
+
+DOCUMENTS = Path(__file__).parent / "console_docs"
+HITS = (
+    Hit(
+        title="Quick start",
+        heading="Call it with the OpenAI SDK",
+        url="/docs/quickstart#call-it-with-the-openai-sdk",
+        text="Set base_url to the address of Tenfold followed by /v1 and api_key to a key made under Keys.",
+        relevance=0.9,
+        span=(120, 214),
+    ),
+    Hit(
+        title="Keys",
+        heading="Make a key",
+        url="/docs/guides/keys#make-a-key",
+        text="A key is shown once. It is stored as a fingerprint only.",
+        relevance=0.6,
+        span=(10, 66),
+    ),
+)
+ANSWER = (
+    "Set `base_url` to the address of Tenfold followed by `/v1` [1]. ",
+    "Then pass a key ",
+    "as `api_key` [1][2].",
+)
+
+
+@dataclass(kw_only=True)
+class FakeConsole:
+    """The application and all that a test may turn a knob on."""
+
+    app: FastAPI
+    clock: FakeClock
+    rows: FakeAccessRows
+    keys: ApiKeys
+    accounts: Accounts
+    tenants: Tenants
+    keyring: Keyring
+    searcher: FakeSearcher
+    caller: FakeCaller
+    usage: FakeUsage
+
+
+@asynccontextmanager
+async def fake_console(
+    *, sign_up_open: bool = True, secure_cookies: bool = False, clock: Clock | None = None
+) -> AsyncIterator[FakeConsole]:
+    fake_clock = FakeClock()
+    clock = clock or fake_clock
+    rows = FakeAccessRows()
+    tenants = Tenants(rows, clock)
+    keys = ApiKeys(rows, tenants, clock)
+    accounts = Accounts(rows, cheap_passwords(), clock)
+    searcher, caller, usage = FakeSearcher(HITS), FakeCaller(ANSWER), FakeUsage()
+    async with Keyring(rows, clock, poll_s=0.05) as keyring:
+        services = ConsoleServices(
+            accounts=accounts,
+            keys=keys,
+            keyring=keyring,
+            assistant=Assistant(searcher, caller, clock, model="offline-extractive", floor=0.3),
+            usage=usage,
+            documentation=MarkdownDocumentation(DOCUMENTS),
+            model="offline-extractive",
+            version="0.1.0",
+            sign_up_open=sign_up_open,
+            secure_cookies=secure_cookies,
+        )
+        yield FakeConsole(
+            app=create_console(services),
+            clock=fake_clock,
+            rows=rows,
+            keys=keys,
+            accounts=accounts,
+            tenants=tenants,
+            keyring=keyring,
+            searcher=searcher,
+            caller=caller,
+            usage=usage,
+        )
