@@ -2,6 +2,7 @@
 the wish for a usage frame, and the frame that wish brings. Nothing else of the client's bytes changes."""
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Raw, Struct, json
 from msgspec.json import Decoder
@@ -47,8 +48,8 @@ def _says_options(members: dict[str, Raw]) -> bool:
 # -- streams ---------------------------------------------------------------------------------
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
-_DONE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][ \t]*(?:[\r\n]|$)")
+_REASON = re.compile(rb'"finish_reason"\s*:\s*"([^"\\]+)"')
+_DONE = (b"data: [DONE]", b"data:[DONE]")
 
 
 class _UsageFrame(Struct):
@@ -93,23 +94,45 @@ def _read_frame(frame: bytes) -> _UsageFrame | None:
 
 
 def stream_facts(head: bytes, tail: bytes, *, ends_with_done: bool) -> StreamFacts:
-    """Read off the last frames: from the end backwards, until usage and the finish reasons are known.
+    """Read off the last frames, from the end backwards until the usage and the finish reasons are known.
 
     Complete is a stream with `[DONE]`; where the server is known to send none, one whose last choice has its reason
     and whose bytes end with a whole frame.
     """
-    done = _DONE.search(tail, max(0, len(tail) - 64)) is not None or _DONE.search(tail) is not None
-    frames = _BLANK_LINE.split(tail)
-    reasons = tuple(word.decode("utf-8", "replace") for word in _FINISH.findall(tail))
+    if b"\r" in tail:
+        tail = tail.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     usage: Usage | None = None
-    failed = b"event: error" in tail
-    for frame in reversed(frames):
-        if b'"error"' in frame:
+    reasons: list[str] = []
+    done = failed = False
+    for frame in _from_the_end(tail):
+        if _is_done(frame):
+            done = True
+            continue
+        said = _REASON.findall(frame)
+        if usage is not None and reasons and not said:
+            break
+        reasons += (word.decode("utf-8", "replace") for word in said)
+        if b'"error"' in frame or frame.startswith(b"event: error"):
             read = _read_frame(frame)
-            failed = failed or (read is not None and bool(read.error))
-        if usage is None and b'"usage"' in frame:
+            failed = failed or frame.startswith(b"event: error") or (read is not None and bool(read.error))
+        if usage is None and b'"usage"' in frame and b'"usage":null' not in frame:
             read = _read_frame(frame)
             usage = openai_usage(read.usage) if read is not None and read.usage is not None else None
-    whole = not frames[-1].strip()
-    complete = done or (not ends_with_done and bool(reasons) and whole)
-    return StreamFacts(complete=complete and not failed, usage=usage, finish_reasons=reasons, failed=failed)
+    complete = done or (not ends_with_done and bool(reasons) and tail.endswith(b"\n\n"))
+    return StreamFacts(
+        complete=complete and not failed, usage=usage, finish_reasons=tuple(reversed(reasons)), failed=failed
+    )
+
+
+def _from_the_end(tail: bytes) -> Iterator[bytes]:
+    """Frames without their blank lines; the first of the stream last, and cut where the tail is."""
+    end = len(tail)
+    while end > 0:
+        start = tail.rfind(b"\n\n", 0, end)
+        if frame := tail[start + 2 if start >= 0 else 0 : end]:
+            yield frame
+        end = start
+
+
+def _is_done(frame: bytes) -> bool:
+    return len(frame) < 256 and b"[DONE]" in frame and any(line.strip() in _DONE for line in frame.splitlines())

@@ -13,7 +13,6 @@ from msgspec.json import Decoder, Encoder
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.json_guard import MAX_DEPTH, check_json
 from tenfold.edge.dialects.openai.schema import (
-    FREE_FORM,
     ChatBody,
     EmbeddingsBody,
     FunctionCall,
@@ -44,6 +43,7 @@ _WORDS = {
     "object": "an object",
     "null": "null",
 }
+_NOTHING = ChatBody(model="-", messages=[]).free_form()
 _SCALARS = frozenset({str, int, bool, NoneType, Raw, UnsetType, FunctionCall})
 _TOO_DEEP = f"The request body is nested too deeply: at most {MAX_DEPTH} levels are allowed."
 _ROLES = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
@@ -52,10 +52,11 @@ _ROLES = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
 def check_chat(body: bytes) -> ChatBody:
     """The typed body. Raises InvalidRequest."""
     chat = _decode(_CHAT, body)
+    free_form = chat.free_form()
+    if free_form != _NOTHING and _may_be_deep(chat, body) and _deeper([*free_form], MAX_DEPTH):
+        raise InvalidRequest(_TOO_DEEP)  # asked first, as writing a body again recurses
     if not _lost_nothing(chat, body):
         check_json(body)
-    elif _may_be_deep(chat, body) and _deeper([getattr(chat, member) for member in FREE_FORM], MAX_DEPTH):
-        raise InvalidRequest(_TOO_DEEP)
     return chat
 
 
@@ -102,8 +103,6 @@ def _lost_nothing(typed: ChatBody | EmbeddingsBody, body: bytes) -> bool:
 
 def _may_be_deep(chat: ChatBody, body: bytes) -> bool:
     """Whether there are brackets enough. Every message and tool has its own, and a path goes through one of them."""
-    if all(getattr(chat, member) is UNSET for member in FREE_FORM):
-        return False
     tools = chat.tools or ()
     aside = len(chat.messages) + len(tools) + sum(tool.function is not UNSET for tool in tools)
     return body.count(b"{") + body.count(b"[") - aside > MAX_DEPTH
@@ -138,6 +137,7 @@ def _decode(decoder: Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except ValidationError as error:
+        check_json(body)  # a key that came twice explains more than what its second value broke
         raise _invalid(str(error)) from error
     except UnicodeDecodeError as error:
         raise InvalidRequest("We could not parse the JSON body of your request: it is not valid UTF-8.") from error

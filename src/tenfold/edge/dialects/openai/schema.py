@@ -3,7 +3,7 @@
 A member that is absent stays UNSET, so that encoding a decoded body gives back exactly the members it had; the
 duplicate check in `checks` rests on that. Numbers that may have a fraction are `object`, because they are kept
 as they were written and looked at by `checks`. Members that are not named here are skipped, and only members of
-ChatBody are free-form (FREE_FORM): in the rest of a body the types bound the nesting.
+ChatBody are free-form: in the rest of a body the types bound the nesting.
 """
 
 from typing import Annotated, Any, Literal
@@ -226,6 +226,24 @@ class ChatBody(Struct):
     reasoning: object = UNSET  # OpenRouter
     provider: object = UNSET  # OpenRouter
 
+    def free_form(self) -> tuple[object, ...]:
+        """The members whose nesting no type bounds."""
+        return (
+            self.tools,
+            self.tool_choice,
+            self.response_format,
+            self.metadata,
+            self.logit_bias,
+            self.audio,
+            self.prediction,
+            self.web_search_options,
+            self.prompt_cache_options,
+            self.moderation,
+            self.functions,
+            self.reasoning,
+            self.provider,
+        )
+
 
 Tokens = Annotated[list[int], Meta(min_length=1)]
 
@@ -238,21 +256,3 @@ class EmbeddingsBody(Struct):
     encoding_format: Literal["float", "base64"] | UnsetType | None = UNSET
     dimensions: Limit = UNSET
     user: OptionalText = UNSET
-
-
-FREE_FORM = (
-    "tools",
-    "tool_choice",
-    "response_format",
-    "metadata",
-    "logit_bias",
-    "audio",
-    "prediction",
-    "web_search_options",
-    "prompt_cache_options",
-    "moderation",
-    "functions",
-    "reasoning",
-    "provider",
-)
-"""The members of ChatBody whose nesting no type bounds."""
