@@ -47,6 +47,11 @@ class Peer:
             for _ in range(3):  # let a client in the same loop see this segment alone
                 await asyncio.sleep(0)
 
+    def alpn(self) -> str | None:
+        """The protocol that TLS agreed on."""
+        tls: ssl.SSLObject = self._writer.get_extra_info("ssl_object")
+        return tls.selected_alpn_protocol()
+
     async def hung_up(self) -> None:
         """Until the client closed the connection, cleanly or not."""
         try:
@@ -54,6 +59,21 @@ class Peer:
                 pass
         except ConnectionError:
             pass
+
+    async def relay(self, host: str, port: int) -> None:
+        """Carry bytes to and from another server until one side closes: the rest of a proxy's tunnel."""
+        reader, writer = await asyncio.open_connection(host, port)
+        ways = [
+            asyncio.create_task(_copy(self._reader, writer)),
+            asyncio.create_task(_copy(reader, self._writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            writer.transport.abort()
 
     def reset(self) -> None:
         """RST instead of FIN."""
@@ -74,6 +94,12 @@ class Peer:
             return
         except asyncio.CancelledError:  # the server stops
             self.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while block := await reader.read(65536):
+        writer.write(block)
+        await writer.drain()
 
 
 Script = Callable[[Peer], Awaitable[None]]

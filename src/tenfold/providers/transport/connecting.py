@@ -22,7 +22,7 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
-_Address = tuple[int, Any]  # family, and what `sock_connect` takes for it
+Address = tuple[int, Any]  # family, and what `sock_connect` takes for it
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -54,7 +54,7 @@ async def open_connection(
 async def _open(make: Callable[[], _P], origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None) -> _P:
     loop = asyncio.get_running_loop()
     next_hop = proxy or origin
-    sock = await _connect(loop, await _resolve(loop, next_hop.host, next_hop.port))
+    sock = await connect_first(loop, await _resolve(loop, next_hop.host, next_hop.port))
     try:
         _tune(sock)
         if proxy is not None and tls is not None:
@@ -83,9 +83,9 @@ def _tune(sock: socket.socket) -> None:
 # -- name lookup and happy eyeballs --------------------------------------------------------------
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[_Address]:
+async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
     """Addresses in the order to try them: the system's, with the families in turn (RFC 8305, section 4)."""
-    found: list[_Address] = [
+    found: list[Address] = [
         (family, address) for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     ]
     first = [entry for entry in found if entry[0] == found[0][0]]
@@ -93,7 +93,7 @@ async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> lis
     return [entry for entry in chain.from_iterable(zip_longest(first, others)) if entry is not None]
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, addresses: list[_Address]) -> socket.socket:
+async def connect_first(loop: asyncio.AbstractEventLoop, addresses: list[Address]) -> socket.socket:
     """The first address that answers. The next one is tried when the last failed, or did not answer for a while."""
     if len(addresses) == 1:
         return await _connect_one(loop, addresses[0])
@@ -122,7 +122,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, addresses: list[_Address]) -
         await _give_up(attempts)
 
 
-async def _connect_one(loop: asyncio.AbstractEventLoop, address: _Address) -> socket.socket:
+async def _connect_one(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
     family, where = address
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

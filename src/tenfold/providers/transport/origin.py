@@ -99,6 +99,8 @@ def _split(url: str, *, what: str, schemes: tuple[str, ...]) -> tuple[str, str, 
 
 def _host(host: str, location: str, what: str) -> str:
     if location.startswith("["):
+        if "%" in host:
+            raise InvalidOrigin(f"the {what} must not have an IPv6 zone")
         try:
             return str(ipaddress.IPv6Address(host))
         except ValueError as error:
