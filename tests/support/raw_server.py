@@ -33,11 +33,15 @@ class Peer:
 
     async def request(self) -> RawRequest:
         """The next request, read to its end. Raises EOFError when the client closed instead."""
-        head = await self._reader.readuntil(b"\r\n\r\n")
+        head = await self.head()
         line, *lines = head[:-4].split(b"\r\n")
         headers = [(name.lower(), value.strip()) for name, _, value in (entry.partition(b":") for entry in lines)]
         length = next((int(value) for name, value in headers if name == b"content-length"), 0)
         return RawRequest(line=line, headers=headers, body=await self._reader.readexactly(length), head=head)
+
+    async def head(self) -> bytes:
+        """The head of the next request; its body stays unread."""
+        return await self._reader.readuntil(b"\r\n\r\n")
 
     async def send(self, data: bytes, *, cuts: Iterable[int] = ()) -> None:
         """Write `data`, in a segment of its own for each part between the cuts."""

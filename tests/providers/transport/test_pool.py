@@ -9,9 +9,9 @@ import pytest
 
 from tenfold.core.errors import UpstreamTimeout, UpstreamUnavailable
 from tenfold.providers.transport import HttpClient, Limits, Origin, Timeouts
-from tenfold.providers.transport.connection import Connection
+from tenfold.providers.transport.connection import STALE_WINDOW_S, Connection
 from tenfold.providers.transport.pool import Pool
-from tests.providers.transport.memory import MemoryTransport
+from tests.providers.transport.memory import MemoryTransport, Wired
 from tests.support.raw_server import Peer, RawServer, Script, always, answering, chunked, whole
 
 OK = whole(b"ok")
@@ -201,6 +201,32 @@ async def test_a_reply_that_began_is_never_asked_for_again(stack: AsyncExitStack
     assert client.stats.retried == 0
 
 
+async def test_an_upstream_that_died_after_a_while_may_have_worked_and_is_not_asked_again() -> None:
+    soon, late = Wired(served=1), Wired(served=1)
+    soon.transport.lose(None)
+    assert soon.exchange.untouched
+    late.exchange.started_at_s -= STALE_WINDOW_S
+    late.transport.lose(None)
+    assert not late.exchange.untouched
+    assert isinstance(late.failure(), UpstreamUnavailable)
+
+
+async def test_a_reply_that_overtakes_its_request_ends_the_connection(stack: AsyncExitStack) -> None:
+    refusal = whole(b"too large", status=b"413 Content Too Large")
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(refusal)
+        await peer.hung_up()
+
+    client, server = await serving(stack, script)
+    for _ in range(2):
+        exchange = await client.post("/", [], b"x" * 20_000_000)
+        assert exchange.status == 413
+        assert await exchange.read() == b"too large"
+    assert len(server.peers) == 2
+
+
 # -- bounds --------------------------------------------------------------------------------------
 
 
@@ -356,6 +382,18 @@ async def test_idle_connections_are_closed_in_time(stack: AsyncExitStack) -> Non
     await hung_up.wait()
     while client.stats.open:
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("name", ["max_connections", "max_head_bytes", "max_body_bytes", "max_buffered_bytes"])
+def test_a_bound_is_positive(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: 0})
+
+
+def test_nothing_need_be_kept_and_nobody_need_wait() -> None:
+    assert Limits(max_idle=0, max_waiting=0).max_idle == 0
+    with pytest.raises(ValueError, match="max_idle"):
+        Limits(max_idle=-1)
 
 
 # -- closing -------------------------------------------------------------------------------------

@@ -111,9 +111,10 @@ class HttpExchange:
     def error(self) -> TenfoldError | None:
         return self._error
 
-    def wait_head(self) -> Coroutine[Any, Any, None]:
+    async def wait_head(self) -> None:
         """Until the reply head is there or the exchange failed; the caller looks at `error`."""
-        return self._wait()
+        if not self.status and self._error is None:
+            await self._wait()
 
     # -- for the connection --------------------------------------------------------------------
 
