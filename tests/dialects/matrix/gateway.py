@@ -1,5 +1,6 @@
 """A gateway without a network: an official SDK, a client dialect, a wire, and an upstream that answers as told."""
 
+import json
 from collections.abc import Iterator
 
 import anthropic
@@ -20,6 +21,7 @@ from tenfold.providers.anthropic import AnthropicWire
 from tenfold.providers.gemini import GeminiWire
 from tenfold.providers.openai import OpenAIWire
 from tenfold.providers.ports import Wire, WireRequest
+from tests.support.openai_schema import assert_valid
 
 CLIENTS = ("openai", "anthropic")
 UPSTREAMS = ("openai", "anthropic", "gemini")
@@ -96,14 +98,18 @@ def check_told(gateway: Gateway) -> None:
     if gateway.client == gateway.upstream:
         return
     if not gateway.told.startswith((b"data:", b"event:")):
-        model = ChatCompletion if gateway.client == "openai" else AnthropicMessage
-        model.model_validate_json(gateway.told)
+        if gateway.client == "openai":
+            ChatCompletion.model_validate_json(gateway.told)
+            assert_valid("CreateChatCompletionResponse", json.loads(gateway.told))
+        else:
+            AnthropicMessage.model_validate_json(gateway.told)
         return
     for event in SseDecoder().feed(gateway.told):
         if event.data == b"[DONE]" or event.event in ("ping", "error") or event.data.startswith(b'{"error"'):
             continue
         if gateway.client == "openai":
             ChatCompletionChunk.model_validate_json(event.data)
+            assert_valid("CreateChatCompletionStreamResponse", json.loads(event.data))
         else:
             _ANTHROPIC_EVENT.validate_json(event.data)
 

@@ -103,6 +103,21 @@ def test_gemini_thoughts_are_thinking_blocks_for_an_anthropic_client() -> None:
     assert thinking == {"thinkingBudget": 1024, "includeThoughts": True}
 
 
+def test_what_of_an_anthropic_request_gemini_has_a_word_for_is_not_told_to_be_ignored() -> None:
+    gateway = Gateway("anthropic", "gemini", hello("gemini"))
+    ask(
+        gateway,
+        metadata={"user_id": "u"},
+        output_config={"effort": "low"},
+        extra_body={"mcp_servers": [], "speed": "fast", "a_parameter_of_tomorrow": 1},
+    )
+    assert gateway.sent is not None
+    assert gateway.sent.ignored == ("speed", "user")
+    body = json.loads(gateway.sent.body)
+    assert body["generationConfig"]["thinkingConfig"] == {"thinkingBudget": 1024}
+    assert body["a_parameter_of_tomorrow"] == 1
+
+
 def test_a_blocked_prompt_is_a_refusal_for_each_client() -> None:
     blocked = b'{"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}'
     assert ask(Gateway("openai", "gemini", blocked)).choices[0].finish_reason == "content_filter"

@@ -46,7 +46,10 @@ _IN_CONFIG = frozenset(
 # Parameters of other dialects without a canonical field. The answer is what was asked for without these,
 _HARMLESS = frozenset(
     (
+        "betas",
         "context_management",
+        "diagnostics",
+        "fallbacks",
         "inference_geo",
         "moderation",
         "prediction",
@@ -54,9 +57,12 @@ _HARMLESS = frozenset(
         "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
+        "speed",
         "store",
         "stream_options",
+        "user_profile_id",
         "verbosity",
+        "workspace_id",
     )
 )
 # and would not be without these:
@@ -223,9 +229,9 @@ def _merge_extra(request: ChatRequest, body: JsonObject, config: JsonObject) -> 
     its OpenAI layer has it) where they belong, over ours; the rest travels as it is. Returns what was left out."""
     native = request.native.value if request.native is not None and request.native.dialect != DIALECT else {}
     for name, value in [*native.items(), *request.extra.items()]:
-        if name in _NEEDED and value is not None:
+        if name in _NEEDED and value is not None and value != []:
             raise UnsupportedParameter(_NEEDED[name], param=name)
-    ignored = {name for name, value in native.items() if value is not None}
+    ignored = {name for name in native if name in _HARMLESS}
     for name, value in _flattened(request.extra).items():
         known = camel(name)
         if known == "generationConfig" and isinstance(value, dict):
