@@ -1,1 +1,3 @@
-"""The Anthropic Messages API as an upstream: `wire.AnthropicWire` maps it to and from the canonical chat types."""
+"""The Anthropic Messages API as an upstream, mapped to and from the canonical chat types."""
+
+from tenfold.providers.anthropic.wire import AnthropicWire as AnthropicWire

@@ -1,1 +1,3 @@
-"""How Anthropic's clients speak: `dialect.AnthropicDialect`, and the front door `hot.peek_messages`."""
+"""How clients of the Anthropic SDKs speak: the dialect, and the front door `hot.peek_messages`."""
+
+from tenfold.edge.dialects.anthropic.dialect import AnthropicDialect as AnthropicDialect
