@@ -1,7 +1,6 @@
 """A table of tenants made by the documented pattern, and homes for clusters of a test's own."""
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -9,7 +8,6 @@ import pytest
 
 from tenfold.store import EmbeddedPostgres
 from tenfold.store.connect import Connection
-from tests.support.postgres import new_home
 
 NOTES = """
 CREATE TABLE tenfold.notes (
@@ -38,11 +36,9 @@ async def notes(owner: Connection) -> None:
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """Removed afterwards; a test stops what it starts."""
-    path = new_home()
-    yield path
-    shutil.rmtree(path)
+def home(tmp_path: Path) -> Path:
+    """Its folder above is 0700, as root's home is. A test stops what it starts."""
+    return tmp_path / "home"
 
 
 @pytest.fixture

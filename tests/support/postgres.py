@@ -7,9 +7,7 @@ Tests that do not ask for one of them start nothing.
 import asyncio
 import itertools
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -54,16 +52,9 @@ class PostgresServer:
             await connection.close()
 
 
-def new_home() -> Path:
-    """A home in which Postgres' own user can reach its data when root runs the tests (tmp_path is 0700)."""
-    home = Path(tempfile.mkdtemp(prefix="tenfold-test-"))
-    home.chmod(0o711)
-    return home
-
-
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    home = new_home()
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    home = tmp_path_factory.mktemp("postgres-server")
     postgres = EmbeddedPostgres(home, settings=_SETTINGS)
     try:
         server = PostgresServer(asyncio.run(postgres.start()))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tenfold.store.errors import StartupError
-from tenfold.store.postgres.cluster import SHELTER, Cluster
+from tenfold.store.postgres.cluster import Cluster
 
 _log = logging.getLogger(__name__)
 
@@ -29,15 +29,13 @@ class EmbeddedPostgres:
         *,
         settings: Mapping[str, str] | None = None,
         start_timeout_s: float = 120.0,  # recovery after a crash included
-        shelter: Path = SHELTER,
     ) -> None:
-        self._cluster = Cluster(home, settings=settings or {}, shelter=shelter)
+        self._cluster = Cluster(home, settings=settings or {})
         self._start_timeout_s = start_timeout_s
         self._one_at_a_time = asyncio.Lock()
 
     @property
     def data_folder(self) -> Path:
-        """Raises StartupError before the first start."""
         return self._cluster.data
 
     @property

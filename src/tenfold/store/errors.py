@@ -62,6 +62,8 @@ def translated(connection: _Closable | None = None) -> Iterator[None]:
         if connection is None or not is_lost(connection):
             raise  # a misuse of the driver
         raise StoreUnavailable("The connection to the database was lost.") from error
+    except exceptions.InternalClientError as error:  # the driver met the server's goodbye half way into a request
+        raise StoreUnavailable("The connection to the database was lost.") from error
 
 
 def is_lost(connection: _Closable) -> bool:

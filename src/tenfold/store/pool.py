@@ -171,7 +171,7 @@ class Store:
             try:
                 await self._run(connection, begin)
             except BaseException as error:
-                await self._release(connection)
+                await self._release(connection, broken=True)
                 # A pooled connection may have died unnoticed. Nothing ran on it, so one more try is safe.
                 if last_try or not isinstance(error, StoreUnavailable):
                     raise
@@ -184,9 +184,9 @@ class Store:
         with translated(connection):
             return await connection.execute(statement)
 
-    async def _release(self, connection: PoolConnection) -> None:
-        if not is_lost(connection) and connection.is_in_transaction():
-            connection.terminate()  # its ROLLBACK did not go through
+    async def _release(self, connection: PoolConnection, *, broken: bool = False) -> None:
+        if not is_lost(connection) and (broken or connection.is_in_transaction()):
+            connection.terminate()  # in a transaction still: its ROLLBACK did not go through
         with translated(), suppress(asyncpg.InterfaceError):
             await self._pool.release(connection)
 

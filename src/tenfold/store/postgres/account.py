@@ -1,16 +1,22 @@
-"""Which system user runs Postgres. Postgres refuses root, so root hands it to a user that owns nothing else."""
+"""Which system user runs Postgres. Postgres refuses root, so root hands it to a user that owns nothing else.
+
+That user need not be able to walk to the data: the folders above it (root's home is 0700) keep their modes. Its
+programs are started inside the data folder and know it by DATA_BY_CWD alone.
+"""
 
 import os
 import pwd
 import shutil
 import stat
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tenfold.store.errors import StartupError
 
 SERVICE_USER = "tenfold-postgres"
+DATA_BY_CWD = "/proc/self/cwd"  # every Postgres process stays in the data folder for life
 _SPARE_USERS = ("postgres", "nobody")  # where no user can be added (read-only image without useradd)
 
 
@@ -19,6 +25,15 @@ class Account:
     name: str
     uid: int
     gid: int
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is not the user of this process."""
+        return self.uid != os.geteuid()
+
+    def data_argument(self, data: Path) -> str:
+        """What stands after -D; the program is started in `data`."""
+        return DATA_BY_CWD if self.is_other and sys.platform == "linux" else str(data)
 
 
 def current_account() -> Account:
@@ -50,9 +65,7 @@ def account_for(data: Path) -> Account:
 
 def can_reach(path: Path, account: Account) -> bool:
     """Whether `account` may pass through all folders above `path` (by their mode bits)."""
-    if account.uid == 0 or account.uid == os.geteuid():
-        return True
-    return all(_may_pass(folder, account) for folder in path.absolute().parents)
+    return not account.is_other or all(_may_pass(folder, account) for folder in path.absolute().parents)
 
 
 def _may_pass(folder: Path, account: Account) -> bool:

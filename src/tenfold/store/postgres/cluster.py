@@ -1,14 +1,11 @@
 """One embedded Postgres under one home folder: start it, attach to it, leave it. Blocking; safe between processes.
 
 In <home>/postgres: `state.json` (0600), `postgres.log`, three lock files (see guardian.py; `start.lock` is
-held while somebody starts or repairs it) and `data`. When the home lies where the user that runs Postgres cannot pass
-(root's home is 0700 and nothing above a home is ever chmodded), the data is below /var/lib/tenfold instead.
+held while somebody starts or repairs it) and `data`.
 """
 
-import hashlib
 import os
 import random
-import secrets
 import signal
 import socket
 import subprocess
@@ -22,21 +19,20 @@ import msgspec
 
 from tenfold.store.errors import StartupError
 from tenfold.store.postgres import guardian, locks
-from tenfold.store.postgres.account import Account, account_for, can_reach
+from tenfold.store.postgres.account import Account, account_for
 from tenfold.store.postgres.binaries import Binaries, find_binaries, reachable_binaries
 from tenfold.store.postgres.diagnosis import explain, port_taken, told_plainly
 from tenfold.store.postgres.initdb import environment, make_data, set_password, write_configuration
 from tenfold.store.postgres.processes import (
     cluster_name,
     forget_reused_pid,
+    is_postmaster,
     kill_leftovers,
-    lives,
     pid_file,
     postmaster_pid,
 )
 from tenfold.store.postgres.state import State, new_password, read_state, write_state
 
-SHELTER = Path("/var/lib/tenfold")
 # Below the range that systems give to outgoing connections, so that it is free again at a restart.
 _PORTS = range(20_000, 32_000)
 _CONNECT_S = 1.0
@@ -46,49 +42,37 @@ _PORT_TRIES = 5
 
 
 class Cluster:
-    def __init__(self, home: Path, *, settings: Mapping[str, str], shelter: Path = SHELTER) -> None:
+    def __init__(self, home: Path, *, settings: Mapping[str, str]) -> None:
         self.folder = home.absolute() / "postgres"
+        self.data = self.folder / "data"
+        self.log = self.folder / "postgres.log"
         self._settings = settings
-        self._shelter = shelter
+        self._state_path = self.folder / "state.json"
+        self._cluster_lock = self.folder / "cluster.lock"
         self._lease = locks.FileLock(self.folder / "users.lock")
-        self._state: State | None = None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "postgres.log"
-
-    @property
-    def data(self) -> Path:
-        """Raises StartupError before the first start."""
-        state = self._state or read_state(self._state_path)
-        if state is None:
-            raise StartupError(f"{self.folder} holds no database yet.")
-        return self._data(state)
 
     def start(self, timeout_s: float) -> str:
         """Attaches, else starts, else makes it first. Gives the DSN; the lease is held from here on."""
         until = time.monotonic() + timeout_s
         with told_plainly(self.folder):
-            self._make_folder()
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             leased_before = self._lease.held
             if not leased_before and not self._lease.take(shared=True, until=until):
                 raise StartupError(f"Postgres is still shutting down after {timeout_s:.0f} s. See {self.log}.")
             try:
-                state = self._running() or self._start(until)
+                return (self._running() or self._start(until)).dsn
             except BaseException:
                 if not leased_before:
                     self._lease.release()
                 raise
-        self._state = state
-        return state.dsn
 
     def is_alive(self) -> bool:
         """Whether the postmaster lives. Cheap, as it is asked all the time: a connection would cost it a fork."""
         with told_plainly(self.folder):
-            if self._state is None or locks.is_free(self._cluster_lock):
+            if locks.is_free(self._cluster_lock):
                 return False
-            pid = postmaster_pid(self._data(self._state))
-            return pid is not None and lives(pid)
+            pid = postmaster_pid(self.data)
+            return pid is not None and is_postmaster(pid, self.data)
 
     def stop(self) -> None:
         """Gives the lease back; when it was the last, waits until Postgres has stopped."""
@@ -110,17 +94,11 @@ class Cluster:
 
     # -- starting ----------------------------------------------------------------------------
 
-    def _make_folder(self) -> None:
-        # 0711 for root: Postgres' own user passes through to the data and reads nothing.
-        mode = 0o711 if os.geteuid() == 0 else 0o700
-        self.folder.parent.mkdir(mode=mode, parents=True, exist_ok=True)
-        self.folder.mkdir(mode=mode, exist_ok=True)
-
     def _running(self) -> State | None:
         if locks.is_free(self._cluster_lock):
             return None
         state = read_state(self._state_path)
-        if state is None or not _accepts(state.port) or not self._says_ready(state):
+        if state is None or not _accepts(state.port) or not self._says_ready():
             return None
         return state
 
@@ -133,24 +111,28 @@ class Cluster:
                 return state
             state = read_state(self._state_path)
             if state is None:
-                state = self._make_first_state()
-            data = self._data(state)
-            if state.made and not data.exists():
-                raise StartupError(
-                    f"The data folder {data} is gone. Bring it back, or delete {self._state_path} to begin with an "
-                    "empty database."
-                )
-            account = account_for(data)
-            binaries = self._binaries(data, account)
-            if not state.made:
-                if data.exists():  # complete; its state file was lost, or the start that made it was killed
-                    set_password(data, binaries, account, state.password)
-                else:
-                    make_data(data, binaries, account, state.password)
-                state = msgspec.structs.replace(state, made=True)
+                state = State(port=_free_port(), password=new_password())
                 write_state(self._state_path, state)
-            write_configuration(data, account, self._settings)
+            account = account_for(self.data)
+            binaries = self._binaries(account)
+            if not state.made:
+                state = self._make(state, account, binaries)
+            elif not self.data.exists():
+                raise StartupError(
+                    f"The data folder {self.data} is gone. Bring it back, or delete {self._state_path} to begin with "
+                    "an empty database."
+                )
+            write_configuration(self.data, account, self._settings)
             return self._launch(state, binaries, account, until)
+
+    def _make(self, state: State, account: Account, binaries: Binaries) -> State:
+        if self.data.exists():  # complete; its state file was lost, or the start that made it was killed
+            set_password(self.data, binaries, account, state.password)
+        else:
+            make_data(self.data, binaries, account, state.password)
+        made = msgspec.structs.replace(state, made=True)
+        write_state(self._state_path, made)
+        return made
 
     def _settled(self, until: float) -> State | None:
         """Waits for one that is starting or stopping: the state of one that runs, None when nothing runs any more."""
@@ -161,7 +143,7 @@ class Cluster:
                 return state
             known = read_state(self._state_path)
             if known is not None and not _accepts(known.port) and time.monotonic() > leftovers_at:
-                kill_leftovers(self._data(known))
+                kill_leftovers(self.data)
             if time.monotonic() > until:
                 raise StartupError(
                     "Something still runs on the data folder and answers nobody: perhaps Postgres in another "
@@ -170,34 +152,15 @@ class Cluster:
             time.sleep(_POLL_S)
         return None
 
-    def _make_first_state(self) -> State:
-        """Decides where the data lives, once."""
-        data = self.folder / "data"
-        account = account_for(data)
-        if not can_reach(data, account):
-            self._make_shelter()
-            mark = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
-            data = self._shelter / f"data-{mark}-{secrets.token_hex(4)}"  # never that of an older home at this place
-        inside = data.is_relative_to(self.folder)
-        state = State(data=data.name if inside else str(data), port=_free_port(), password=new_password())
-        write_state(self._state_path, state)
-        return state
-
-    def _make_shelter(self) -> None:
-        self._shelter.mkdir(mode=0o711, parents=True, exist_ok=True)
-
-    def _binaries(self, data: Path, account: Account) -> Binaries:
-        version = data / "PG_VERSION"
-        binaries = find_binaries(int(version.read_text()) if version.exists() else None)
-        if not can_reach(binaries.postgres, account):
-            self._make_shelter()
-        return reachable_binaries(binaries, account, self._shelter)
+    def _binaries(self, account: Account) -> Binaries:
+        version = self.data / "PG_VERSION"
+        found = find_binaries(int(version.read_text()) if version.exists() else None)
+        return reachable_binaries(found, account)
 
     def _launch(self, state: State, binaries: Binaries, account: Account, until: float) -> State:
         """On the remembered port; on another one while that is taken and nobody has been told it."""
-        data = self._data(state)
         for _ in range(_PORT_TRIES):
-            forget_reused_pid(data)
+            forget_reused_pid(self.data)
             output = self._spawn(state, binaries, account, until)
             if output is None:
                 return state
@@ -209,12 +172,11 @@ class Cluster:
 
     def _spawn(self, state: State, binaries: Binaries, account: Account, until: float) -> str | None:
         """None when it is ready, else what it wrote."""
-        data = self._data(state)
         command = [sys.executable, "-I", "-S", guardian.__file__]
-        command += [str(self.folder / "users.lock"), str(self._cluster_lock), str(self.log), str(data)]
+        command += [str(self.folder / "users.lock"), str(self._cluster_lock), str(self.log), str(self.data)]
         command += [str(account.uid), str(account.gid)]
-        command += [str(binaries.postgres), "-D", str(data), "-c", f"port={state.port}"]
-        command += ["-c", f"cluster_name={cluster_name(data)}"]
+        command += [str(binaries.postgres), "-D", account.data_argument(self.data), "-c", f"port={state.port}"]
+        command += ["-c", f"cluster_name={cluster_name(self.data)}"]
         try:
             done = subprocess.run(  # noqa: S603 - the guardian of this package
                 command,
@@ -235,9 +197,8 @@ class Cluster:
         """Fast shutdown, for the case that no guardian is left to do it."""
         if locks.is_free(self._cluster_lock):
             return
-        state = read_state(self._state_path)
-        pid = postmaster_pid(self._data(state)) if state is not None else None
-        if pid is not None:
+        pid = postmaster_pid(self.data)
+        if pid is not None and is_postmaster(pid, self.data):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
 
@@ -245,21 +206,8 @@ class Cluster:
         while not locks.is_free(self._cluster_lock) and time.monotonic() < until:
             time.sleep(_POLL_S)
 
-    # -- places ------------------------------------------------------------------------------
-
-    @property
-    def _state_path(self) -> Path:
-        return self.folder / "state.json"
-
-    @property
-    def _cluster_lock(self) -> Path:
-        return self.folder / "cluster.lock"
-
-    def _data(self, state: State) -> Path:
-        return self.folder / state.data  # an absolute path stands for itself
-
-    def _says_ready(self, state: State) -> bool:
-        lines = pid_file(self._data(state))
+    def _says_ready(self) -> bool:
+        lines = pid_file(self.data)
         return len(lines) >= 8 and lines[7].strip() == "ready"
 
 

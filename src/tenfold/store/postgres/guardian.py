@@ -126,6 +126,7 @@ def main(arguments: list[str]) -> None:
         user=int(uid) if as_other else None,
         group=int(gid) if as_other else None,
         extra_groups=[] if as_other else None,
+        cwd=data,
         umask=0o077,
         restore_signals=True,
         preexec_fn=die_with_guardian,

@@ -55,10 +55,8 @@ def make_data(data: Path, binaries: Binaries, account: Account, password: str) -
     new.mkdir(mode=0o700)
     os.chown(new, account.uid, account.gid)
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries.major >= 17 else []
-    _run(
-        [str(binaries.initdb), "-D", str(new), "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C", *locale],
-        account,
-    )
+    command = [str(binaries.initdb), "-D", account.data_argument(new), "-U", OWNER, "--auth=trust"]
+    _run([*command, "--encoding=UTF8", "--locale=C", *locale], new, account)
     _run_single([f"CREATE DATABASE {DATABASE};", _password_statement(password)], new, binaries, account)
     write_configuration(new, account, {})
     new.replace(data)
@@ -89,15 +87,14 @@ def _password_statement(password: str) -> str:
 
 def _run_single(statements: Sequence[str], data: Path, binaries: Binaries, account: Account) -> None:
     """Single-user mode: no port is open, and the statements go through a pipe."""
-    command = [str(binaries.postgres), "--single", "-D", str(data), "-c", "log_min_messages=error", "postgres"]
-    output = _run(command, account, "".join(f"{statement}\n" for statement in statements))
+    command = [str(binaries.postgres), "--single", "-D", account.data_argument(data), "-c", "log_min_messages=error"]
+    output = _run([*command, "postgres"], data, account, "".join(f"{statement}\n" for statement in statements))
     if "ERROR:" in output:  # it goes on after an error and ends well
         raise StartupError(explain("The data folder could not be set up", output))
 
 
-def _run(command: Sequence[str], account: Account, script: str = "") -> str:
+def _run(command: Sequence[str], data: Path, account: Account, script: str = "") -> str:
     """What it wrote."""
-    as_other = account.uid != os.geteuid()
     try:
         done = subprocess.run(  # noqa: S603 - Postgres' own programs, without a shell
             command,
@@ -107,11 +104,11 @@ def _run(command: Sequence[str], account: Account, script: str = "") -> str:
             text=True,
             timeout=_TIMEOUT_S,
             env=environment(),
-            cwd="/",
+            cwd=data,
             umask=0o077,
-            user=account.uid if as_other else None,
-            group=account.gid if as_other else None,
-            extra_groups=[] if as_other else None,
+            user=account.uid if account.is_other else None,
+            group=account.gid if account.is_other else None,
+            extra_groups=[] if account.is_other else None,
         )
     except subprocess.CalledProcessError as error:
         raise StartupError(explain("The data folder could not be made", error.stderr + error.stdout)) from error

@@ -51,6 +51,17 @@ def forget_reused_pid(data: Path) -> None:
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 
+def is_postmaster(pid: int, data: Path) -> bool:
+    """Whether `pid` is that of this cluster and neither a zombie nor used again by another program (without /proc:
+    whether it lives)."""
+    if not _PROC.is_dir():
+        return lives(pid)
+    try:
+        return f"cluster_name={cluster_name(data)}" in _command(pid).split("\0")
+    except OSError:
+        return False
+
+
 def lives(pid: int) -> bool:
     """A zombie counts as alive."""
     try:
@@ -68,4 +79,9 @@ def _commands() -> Iterator[tuple[int, str]]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                yield int(entry.name), (entry / "cmdline").read_text(errors="replace")
+                yield int(entry.name), _command(int(entry.name))
+
+
+def _command(pid: int) -> str:
+    """The arguments, each ended by a NUL; empty for a zombie."""
+    return (_PROC / str(pid) / "cmdline").read_text(errors="replace")

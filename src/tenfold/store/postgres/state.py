@@ -1,4 +1,4 @@
-"""What is remembered of an embedded Postgres between starts: where its data is, its port, its password (file 0600)."""
+"""What is remembered of an embedded Postgres between starts: its port and its password (file 0600)."""
 
 import os
 import secrets
@@ -13,7 +13,6 @@ DATABASE = "tenfold"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    data: str  # relative to the folder of the state file where it lies inside
     port: int
     password: str
     made: bool = False  # the data folder was once complete: when it is missing now, it was lost
