@@ -1,6 +1,6 @@
 """A console on fakes: real rules of access and assistant, nothing behind them but memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,14 @@ from tenfold.access.handlers import ApiKeys, Tenants
 from tenfold.access.keyring import Keyring
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeSearcher
-from tenfold.assistant.types import Hit
+from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.fake import FakeUsage
 from tenfold.console.services import ConsoleServices
+from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import Clock, FakeClock
+from tenfold.core.principal import Principal
 from tests.support.passwords import cheap_passwords
 
 DOCUMENTS = Path(__file__).parent / "console_docs"
@@ -52,6 +54,7 @@ class FakeConsole:
     """The application and all that a test may turn a knob on."""
 
     app: FastAPI
+    model: "SwitchedCaller"
     clock: FakeClock
     rows: FakeAccessRows
     keys: ApiKeys
@@ -59,8 +62,24 @@ class FakeConsole:
     tenants: Tenants
     keyring: Keyring
     searcher: FakeSearcher
-    caller: FakeCaller
     usage: FakeUsage
+
+    @property
+    def caller(self) -> FakeCaller:
+        return self.model.caller
+
+    def use_caller(self, caller: FakeCaller) -> None:
+        self.model.caller = caller
+
+
+class SwitchedCaller:
+    """Whichever fake model a test has put in."""
+
+    def __init__(self, caller: FakeCaller) -> None:
+        self.caller = caller
+
+    def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
+        return self.caller.call(principal, request)
 
 
 @asynccontextmanager
@@ -73,13 +92,13 @@ async def fake_console(
     tenants = Tenants(rows, clock)
     keys = ApiKeys(rows, tenants, clock)
     accounts = Accounts(rows, cheap_passwords(), clock)
-    searcher, caller, usage = FakeSearcher(HITS), FakeCaller(ANSWER), FakeUsage()
+    searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
         services = ConsoleServices(
             accounts=accounts,
             keys=keys,
             keyring=keyring,
-            assistant=Assistant(searcher, caller, clock, model="offline-extractive", floor=0.3),
+            assistant=Assistant(searcher, model, clock, model="offline-extractive", floor=0.3),
             usage=usage,
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
@@ -89,6 +108,7 @@ async def fake_console(
         )
         yield FakeConsole(
             app=create_console(services),
+            model=model,
             clock=fake_clock,
             rows=rows,
             keys=keys,
@@ -96,6 +116,5 @@ async def fake_console(
             tenants=tenants,
             keyring=keyring,
             searcher=searcher,
-            caller=caller,
             usage=usage,
         )
