@@ -42,7 +42,7 @@ def encode_reply(reply: ChatReply, request: ChatRequest, now_s: int) -> bytes:
         "id": reply.id,
         "object": "chat.completion",
         "created": reply.created_s or now_s,
-        "model": reply.model,
+        "model": reply.model or request.model,
         "choices": [_encode_choice(choice, legacy=legacy) for choice in reply.choices],
     }
     if reply.usage is not None:
