@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from tests.dialects.matrix.asks import ask
-from tests.dialects.matrix.gateway import UPSTREAMS, Gateway
+from tests.dialects.matrix.gateway import CLIENTS, UPSTREAMS, Gateway
 from tests.dialects.matrix.replies import HELLO, hello
 
 
@@ -122,3 +122,12 @@ def test_a_blocked_prompt_is_a_refusal_for_each_client() -> None:
     blocked = b'{"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}'
     assert ask(Gateway("openai", "gemini", blocked)).choices[0].finish_reason == "content_filter"
     assert ask(Gateway("anthropic", "gemini", blocked)).stop_reason == "refusal"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_reply_that_names_no_model_has_the_one_asked_for(client: str, stream: bool) -> None:
+    body = json.dumps({name: value for name, value in HELLO["gemini"].items() if name != "modelVersion"}).encode()
+    gateway = Gateway(client, "gemini", b"data: " + body + b"\n\n" if stream else body)
+    ask(gateway, stream=stream)
+    assert b'"model":"m"' in gateway.told
