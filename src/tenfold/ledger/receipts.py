@@ -201,7 +201,8 @@ class ReceiptWriter:
                     await asyncio.to_thread(file.done, end)
                     self.replayed += len(receipts)
             while self._replays and not self._replays[0].backlog_bytes:
-                await asyncio.to_thread(self._replays.pop(0).close)
+                await asyncio.to_thread(self._replays[0].close)
+                self._replays.pop(0)  # after it: a flush cancelled in between leaves the file to `drain`
         except OSError:
             logger.exception("receipts on disk could not be read; they stay there")
 

@@ -75,11 +75,14 @@ class SpillFile:
                 self._read_to = self._end = 0
 
     def close(self) -> None:
-        """Gives up the lock; an empty file is removed."""
+        """Gives up the lock; an empty file is removed. May be called twice."""
         with self._guard:
+            if self._descriptor < 0:
+                return
             if self._end == 0:
                 self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
+            self._descriptor = -1
 
     def _sync_directory(self) -> None:
         directory = os.open(self.path.parent, os.O_RDONLY)
