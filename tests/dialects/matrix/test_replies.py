@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.dialects.matrix.asks import ask
+from tests.dialects.matrix.calls import calling
 from tests.dialects.matrix.gateway import CLIENTS, UPSTREAMS, Gateway, check_told
 from tests.dialects.matrix.replies import hello, streams, whole_replies
 from tests.dialects.matrix.said import REPLIES, STREAMS, Said, from_anthropic, from_openai, sse_events
@@ -87,13 +88,22 @@ def _unfinished(upstream: str, events: list[Any]) -> bool:
     return not any(done[upstream](event) for event in events)
 
 
-def test_a_stream_cut_short_raises_in_the_sdk(client: str, upstream: str) -> None:
-    name, body = max(streams(upstream), key=lambda stream: len(stream[1]))
-    for part in (1, 2, 3):
-        cut = body[: len(body) * part // 4]
+def test_a_stream_cut_between_any_two_frames_raises_in_the_sdk(client: str, upstream: str) -> None:
+    """The last frame of each of these is the protocol's own end."""
+    frames = calling(upstream, stream=True).split(b"\n\n")[:-1]
+    for count in range(len(frames)):
         with pytest.raises(_ERRORS):
-            streamed(Gateway(client, upstream, cut))
-            pytest.fail(f"{name} cut to {part}/4 passed as complete")
+            streamed(Gateway(client, upstream, b"".join(frame + b"\n\n" for frame in frames[:count])))
+            pytest.fail(f"{count} of {len(frames)} frames passed as complete")
+    streamed(Gateway(client, upstream, b"".join(frame + b"\n\n" for frame in frames)))
+
+
+def test_a_recorded_stream_cut_anywhere_raises_in_the_sdk(client: str, upstream: str) -> None:
+    name, body = max(streams(upstream), key=lambda stream: len(stream[1]))
+    for part in range(1, 8):
+        with pytest.raises(_ERRORS):
+            streamed(Gateway(client, upstream, body[: len(body) * part // 8]))
+            pytest.fail(f"{part}/8 of {name} passed as complete")
 
 
 def test_hello(client: str, upstream: str) -> None:
