@@ -17,6 +17,8 @@ from tenfold import __version__
 from tenfold.access.keyring import Keyring
 from tenfold.access.queries import KeyHint, PostgresAccessRows
 from tenfold.app.database import Database, watch
+from tenfold.app.knowledge import DocumentationSearch, keep_documentation
+from tenfold.app.pages import build_console
 from tenfold.app.settings import Settings, environment
 from tenfold.app.telemetry import logs
 from tenfold.app.telemetry.feed import CallFeed
@@ -36,12 +38,20 @@ from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.route import Router
 from tenfold.ledger.prices import PriceBook
+from tenfold.ledger.queries import PostgresReceiptRows
+from tenfold.ledger.receipts import ReceiptWriter, receipt_of
+from tenfold.providers.offline.embedder import OfflineEmbedder
+from tenfold.providers.offline.provider import MODELS, OfflineProvider
+from tenfold.providers.openai import OpenAIWire
 from tenfold.providers.transport import HttpClient, Origin
+from tenfold.retrieval.library import Library
 from tenfold.store import Store
 
 logger = logging.getLogger(__name__)
 
 SAVE_METRICS_S = 1.0
+
+Tap = Callable[[list[Call]], None]
 
 
 class Service:
@@ -71,20 +81,25 @@ class Service:
         )
         self._metrics.add_source(lambda: _cache_figures(cache))
         self._metrics.add_source(self._gate_figures)
-        feed = self._start_feed()
+        feed = self._start_feed(self._start_receipts(store))
 
-        providers = build_providers(settings, environment(), None)
-        for provider in providers.values():
+        embedder = OfflineEmbedder()
+        offline = OfflineProvider(OpenAIWire(), embedder, SystemClock())
+        providers = build_providers(settings, environment(), offline)
+        for provider in set(providers.values()):
             self._resources.push_async_callback(provider.aclose)
-        router = Router(build_routes(settings, providers, {}, PriceBook.load()))
+        router = Router(build_routes(settings, providers, MODELS, PriceBook.load()))
         pipeline = Pipeline(gate=self._gate, router=router, lookup=Lookup(cache, settings.cache.exact), sink=feed)
+        library = Library(store, embedder)
+        self._keep(keep_documentation(library), "app.documentation")
+        console = build_console(settings, store, keyring, pipeline, DocumentationSearch(library))
         self._gateway = Gateway(
             keys=keyring,
             pipeline=pipeline,
             router=router,
             dialects=Dialects(openai=OpenAIDialect(), anthropic=AnthropicDialect()),
             probes=self,
-            pages=AsgiMount(None, settings.server.max_body_bytes),
+            pages=AsgiMount(console, settings.server.max_body_bytes),
             max_body_bytes=settings.server.max_body_bytes,
             client_gone=ProtocolClosed,
         )
@@ -140,9 +155,16 @@ class Service:
         self._keep(watch(store, self._gate), "app.database")
         return store
 
-    def _start_feed(self) -> CallFeed:
+    def _start_receipts(self, store: Store) -> ReceiptWriter:
+        receipts = ReceiptWriter(PostgresReceiptRows(store), self._settings.home / "receipts", SystemClock())
+        self._resources.push_async_callback(receipts.drain)
+        self._metrics.add_source(lambda: _receipt_figures(receipts))
+        self._keep(receipts.run(), "app.receipts")
+        return receipts
+
+    def _start_feed(self, receipts: ReceiptWriter) -> CallFeed:
         telemetry = self._settings.telemetry
-        taps: list[Callable[[list[Call]], None]] = [self._metrics.take]
+        taps: list[Tap] = [lambda calls: _write_receipts(receipts, calls), self._metrics.take]
         if telemetry.log_calls and telemetry.log_level in ("debug", "info"):
             call_log = CallLog(sys.stdout.fileno())
             taps.append(call_log.take)
@@ -187,6 +209,18 @@ class Service:
         yield "tenfold_calls_in_flight", (), self._gate.in_flight
         yield "tenfold_calls_refused_total", (), self._gate.refused
         yield "tenfold_database_up", (("process", str(os.getpid())),), self._gate.store_up
+
+
+def _write_receipts(receipts: ReceiptWriter, calls: list[Call]) -> None:
+    for call in calls:
+        receipts.record(receipt_of(call))
+
+
+def _receipt_figures(receipts: ReceiptWriter) -> Iterable[tuple[str, Labels, float]]:
+    yield "tenfold_receipts_pending", (), receipts.pending
+    yield "tenfold_receipts_on_disk_bytes", (), receipts.backlog_bytes
+    yield "tenfold_receipts_written_total", (), receipts.written
+    yield "tenfold_receipts_lost_total", (), receipts.lost
 
 
 def _cache_figures(cache: ExactCache) -> Iterable[tuple[str, Labels, float]]:

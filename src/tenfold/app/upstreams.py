@@ -1,6 +1,6 @@
 """Providers, routes and prices out of the settings: which model goes where and what it costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
@@ -60,7 +60,7 @@ def build_providers(
 
 
 def build_routes(
-    settings: Settings, providers: Mapping[str, Provider], offline_models: Mapping[str, str], book: PriceBook
+    settings: Settings, providers: Mapping[str, Provider], offline_models: Sequence[str], book: PriceBook
 ) -> list[Route]:
     """A route for each configured model, and for the offline ones under their own names."""
     routes = [
@@ -68,9 +68,9 @@ def build_routes(
         for model, entry in settings.models.items()
     ]
     free = PriceSettings(input=0)  # it runs on this machine: its price is known to be nothing
-    for model, upstream in offline_models.items():
+    for model in offline_models:
         if model not in settings.models:
-            target = Target(provider=providers[OFFLINE], upstream_model=upstream, prices=_Own(free))
+            target = Target(provider=providers[OFFLINE], upstream_model=model, prices=_Own(free))
             routes.append(Route(model=model, targets=(target,)))
     return routes
 

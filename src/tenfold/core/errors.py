@@ -22,6 +22,8 @@ TenfoldError                    status  code                  retryable
 
 
 class TenfoldError(Exception):
+    """A bug of ours, or something nobody foresaw. It is in the log with the request id."""
+
     status: int = 500
     code: str = "internal_error"
     retryable: bool = False
@@ -40,6 +42,8 @@ class TenfoldError(Exception):
 
 
 class InvalidRequest(TenfoldError):
+    """The request cannot be understood; `param` says where. Nothing reached a provider."""
+
     status, code = 400, "invalid_request"
 
 
@@ -50,30 +54,44 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class Unauthenticated(TenfoldError):
+    """The API key is missing, unknown, expired or revoked."""
+
     status, code = 401, "invalid_api_key"
 
 
 class PermissionDenied(TenfoldError):
+    """The key is good and may not do this."""
+
     status, code = 403, "permission_denied"
 
 
 class NotFound(TenfoldError):
+    """There is no such thing, or it is another tenant's: the two are not told apart."""
+
     status, code = 404, "not_found"
 
 
 class ModelNotFound(NotFound):
+    """No model of that name is configured; the message names the nearest one."""
+
     code = "model_not_found"
 
 
 class Conflict(TenfoldError):
+    """It exists already, or is in use."""
+
     status, code = 409, "conflict"
 
 
 class TooLarge(TenfoldError):
+    """The body is larger than `server.max_body_bytes`."""
+
     status, code = 413, "request_too_large"
 
 
 class RateLimited(TenfoldError):
+    """Too many of these in too short a time; `Retry-After` says when to try again."""
+
     status, code, retryable = 429, "rate_limit_exceeded", True
 
 
@@ -109,6 +127,8 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
+    """The provider did not connect, begin or go on in the time the settings give it."""
+
     status, code, retryable = 504, "upstream_timeout", True
 
 
@@ -125,4 +145,6 @@ class Overloaded(TenfoldError):
 
 
 class StoreUnavailable(TenfoldError):
+    """The database is away; the call was not begun and cost nothing."""
+
     status, code, retryable = 503, "store_unavailable", True

@@ -7,13 +7,16 @@ import asyncio
 import logging
 import os
 import sys
-from datetime import UTC, datetime
+from functools import lru_cache
+from time import gmtime, strftime
 from typing import Any
+from uuid import UUID
 
-from msgspec import json
+from msgspec import Struct, json
 
-from tenfold.app.telemetry.names import attributes, duration_s, first_byte_s
+from tenfold.app.telemetry.names import duration_s, first_byte_s
 from tenfold.core.call import Call
+from tenfold.core.money import format_usd
 
 _encoder = json.Encoder()
 _PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName", "asctime"}
@@ -74,18 +77,99 @@ class CallLog:
             await asyncio.wait([self._writing], timeout=1)
 
 
-def _line(call: Call) -> dict[str, Any]:
-    line: dict[str, Any] = {"time": _timestamp(call.started_at), "level": "info", "message": "call"}
-    line.update(attributes(call))
-    line["duration_ms"] = round(duration_s(call) * 1000, 3)
-    first_byte = first_byte_s(call)
-    if first_byte is not None:
-        line["first_byte_ms"] = round(first_byte * 1000, 3)
-    return line
+class CallLine(
+    Struct,
+    kw_only=True,
+    omit_defaults=True,
+    rename={
+        "request_id": "tenfold.request_id",
+        "tenant": "tenfold.tenant",
+        "key_id": "tenfold.key_id",
+        "dialect": "tenfold.dialect",
+        "cache": "tenfold.cache",
+        "status": "tenfold.status",
+        "cost_usd": "tenfold.cost_usd",
+        "estimated": "tenfold.usage_estimated",
+        "feature": "tenfold.feature",
+        "task": "tenfold.task",
+        "upstream_request_id": "tenfold.upstream_request_id",
+        "http_status": "http.response.status_code",
+        "operation": "gen_ai.operation.name",
+        "provider": "gen_ai.provider.name",
+        "request_model": "gen_ai.request.model",
+        "response_model": "gen_ai.response.model",
+        "input_tokens": "gen_ai.usage.input_tokens",
+        "output_tokens": "gen_ai.usage.output_tokens",
+        "error_type": "error.type",
+    },
+):
+    """The line of one call: the names of `names.attributes`, as a type so that a line costs one encoding."""
+
+    time: str
+    level: str
+    message: str = ""  # left out by omit_defaults only when empty, which it never is
+    request_id: str
+    tenant: str
+    key_id: UUID | None = None
+    operation: str
+    dialect: str
+    status: str
+    http_status: int
+    cache: str
+    request_model: str = ""
+    response_model: str | None = None
+    provider: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    estimated: bool = False
+    cost_usd: str | None = None
+    duration_ms: float
+    first_byte_ms: float | None = None
+    feature: str | None = None
+    task: str | None = None
+    upstream_request_id: str | None = None
+    error_type: str | None = None
+
+
+def _line(call: Call) -> CallLine:
+    usage, error, first_byte = call.usage, call.error, first_byte_s(call)
+    return CallLine(
+        time=_timestamp(call.started_at),
+        level="info",
+        message="call",
+        request_id=call.request_id,
+        tenant=call.principal.tenant_slug,
+        key_id=call.principal.key_id,
+        operation=call.operation,
+        dialect=call.dialect,
+        status=call.status,
+        http_status=call.http_status,
+        cache=call.cache_state,
+        request_model=call.model,
+        response_model=call.upstream_model,
+        provider=call.provider,
+        input_tokens=None if usage is None else usage.input_tokens,
+        output_tokens=None if usage is None else usage.output_tokens,
+        estimated=call.estimated,
+        cost_usd=None if call.cost_nano is None else format_usd(call.cost_nano),
+        duration_ms=round(duration_s(call) * 1000, 3),
+        first_byte_ms=None if first_byte is None else round(first_byte * 1000, 3),
+        feature=call.options.feature,
+        task=call.options.task,
+        upstream_request_id=call.upstream_request_id,
+        error_type=None if error is None else error.code,
+    )
 
 
 def _timestamp(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")
+    """RFC 3339 in UTC with milliseconds."""
+    whole = int(unix_s)
+    return f"{_second(whole)}.{int((unix_s - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=8)  # the lines of a batch share their second
+def _second(unix_s: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(unix_s))
 
 
 def _write(descriptor: int, block: bytearray) -> None:

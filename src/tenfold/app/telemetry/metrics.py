@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import DecodeError, Struct, field, json
 
-from tenfold.app.telemetry.names import duration_s, first_byte_s
+from tenfold.app.telemetry.names import duration_s
 from tenfold.core.call import Call
 from tenfold.core.money import NANO_PER_USD
 
@@ -20,7 +20,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0)
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)  # the conventions' own boundaries
 
-_MAX_SERIES = 5000  # of one metric; a label set beyond it is counted under "other"
+_MAX_SERIES = 5000  # label sets of one process; calls beyond them are counted under "other"
 
 HELP: dict[str, tuple[str, str]] = {
     "tenfold_calls_total": ("counter", "Calls by endpoint, tenant, model, provider, status and cache."),
@@ -35,7 +35,10 @@ HELP: dict[str, tuple[str, str]] = {
     "tenfold_cache_hits_total": ("counter", "Answers served, by cache layer."),
     "tenfold_cache_misses_total": ("counter", "Look-ups without an answer, by cache layer."),
     "tenfold_cache_bytes": ("gauge", "Bytes held, by cache layer."),
-    "tenfold_receipts_pending": ("gauge", "Receipts not written to the database yet."),
+    "tenfold_receipts_pending": ("gauge", "Receipts in memory, not written yet."),
+    "tenfold_receipts_on_disk_bytes": ("gauge", "Receipts kept on disk until the database is back."),
+    "tenfold_receipts_written_total": ("counter", "Receipts written to the database."),
+    "tenfold_receipts_lost_total": ("counter", "Receipts that neither the database nor the disk took."),
     "tenfold_log_lines_dropped_total": ("counter", "Call log lines that standard output did not take in time."),
     "tenfold_database_up": ("gauge", "1 while the database answers."),
     "process_resident_memory_bytes": ("gauge", "Memory of the serving processes."),
@@ -49,6 +52,18 @@ class Histogram(Struct):
     counts: list[int]
     total: float = 0.0
 
+    def observe(self, bounds: tuple[float, ...], value: float) -> None:
+        self.counts[bisect_left(bounds, value)] += 1
+        self.total += value
+
+
+def _seconds() -> Histogram:
+    return Histogram([0] * (len(SECONDS) + 1))
+
+
+def _tokens() -> Histogram:
+    return Histogram([0] * (len(TOKENS) + 1))
+
 
 class Snapshot(Struct):
     """What one process has counted: metric -> label text -> value."""
@@ -56,21 +71,88 @@ class Snapshot(Struct):
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     histograms: dict[str, dict[str, Histogram]] = field(default_factory=dict)
 
+    def put(self, name: str, labels: Labels, value: float) -> None:
+        series = self.values.setdefault(name, {})
+        key = _text(labels)
+        series[key] = series.get(key, 0.0) + value
+
+    def merge(self, name: str, key: str, histogram: Histogram) -> None:
+        mine = self.histograms.setdefault(name, {}).setdefault(key, Histogram([0] * len(histogram.counts)))
+        mine.counts = [a + b for a, b in zip(mine.counts, histogram.counts, strict=True)]
+        mine.total += histogram.total
+
+
+SeriesKey = tuple[str, str, str | None, str, str, str]  # endpoint, model, provider, tenant, status, cache
+
+
+class Series(Struct, kw_only=True):
+    """All that is counted of the calls that share a SeriesKey: one look-up counts a call."""
+
+    calls: int = 0
+    cost_nano: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    input_tokens: Histogram = field(default_factory=_tokens)
+    output_tokens: Histogram = field(default_factory=_tokens)
+    duration: Histogram = field(default_factory=_seconds)
+    first_chunk: Histogram = field(default_factory=_seconds)
+
+    def count(self, call: Call) -> None:
+        self.calls += 1
+        self.estimated += call.estimated
+        self.duration.observe(SECONDS, duration_s(call))
+        if call.first_byte is not None:
+            self.first_chunk.observe(SECONDS, call.first_byte - call.started)
+        if call.usage is not None:
+            self.input_tokens.observe(TOKENS, call.usage.input_tokens)
+            self.output_tokens.observe(TOKENS, call.usage.output_tokens)
+            if call.cost_nano is None:
+                self.unpriced += 1
+            else:
+                self.cost_nano += call.cost_nano
+
+    def tell(self, key: SeriesKey, into: Snapshot) -> None:
+        endpoint, model_name, provider, tenant, status, cache = key
+        model: Labels = (
+            ("endpoint", endpoint),
+            ("gen_ai_request_model", model_name),
+            ("gen_ai_provider_name", provider or ""),
+        )
+        whose = (*model, ("tenant", tenant))
+        into.put("tenfold_calls_total", (*whose, ("status", status), ("cache", cache)), self.calls)
+        into.put("tenfold_cost_usd_total", whose, self.cost_nano / NANO_PER_USD)
+        into.put("tenfold_unpriced_calls_total", model, self.unpriced)
+        into.put("tenfold_estimated_calls_total", model, self.estimated)
+        text = _text(model)
+        into.merge("gen_ai_client_operation_duration_seconds", text, self.duration)
+        into.merge("gen_ai_client_operation_time_to_first_chunk_seconds", text, self.first_chunk)
+        for kind, histogram in (("input", self.input_tokens), ("output", self.output_tokens)):
+            into.merge("gen_ai_client_token_usage", f'{text},gen_ai_token_type="{kind}"', histogram)
+
 
 class Metrics:
     def __init__(self, folder: Path) -> None:
         self._file = folder / f"{os.getpid()}.json"
         self._folder = folder
-        self._counted = Snapshot()
-        self._gauges: list[Callable[[], Iterable[tuple[str, Labels, float]]]] = []
+        self._series: dict[SeriesKey, Series] = {}
+        self._sources: list[Callable[[], Iterable[tuple[str, Labels, float]]]] = []
 
     def add_source(self, source: Callable[[], Iterable[tuple[str, Labels, float]]]) -> None:
         """Asked at each snapshot for (metric, labels, value): things that already count themselves."""
-        self._gauges.append(source)
+        self._sources.append(source)
 
     def take(self, calls: list[Call]) -> None:
+        found = self._series.get
         for call in calls:
-            self._count(call)
+            key = (
+                call.operation,
+                call.model,
+                call.provider,
+                call.principal.tenant_slug,
+                call.status,
+                call.cache_state,
+            )
+            (found(key) or self._new_series(key)).count(call)
 
     def save(self) -> None:
         """Leave this process's snapshot for the others. Best effort: a full disk must not stop calls."""
@@ -92,56 +174,26 @@ class Metrics:
                     continue
         return _render(total)
 
-    def _count(self, call: Call) -> None:
-        model = (
-            ("endpoint", call.operation),
-            ("gen_ai_request_model", call.model),
-            ("gen_ai_provider_name", call.provider or ""),
-        )
-        whose = (*model, ("tenant", call.principal.tenant_slug))
-        self._add("tenfold_calls_total", (*whose, ("status", call.status), ("cache", call.cache_state)), 1)
-        if call.cost_nano:
-            self._add("tenfold_cost_usd_total", whose, call.cost_nano / NANO_PER_USD)
-        if call.estimated:
-            self._add("tenfold_estimated_calls_total", model, 1)
-        if call.usage is not None:
-            if call.cost_nano is None:
-                self._add("tenfold_unpriced_calls_total", model, 1)
-            for kind, tokens in (("input", call.usage.input_tokens), ("output", call.usage.output_tokens)):
-                self._observe("gen_ai_client_token_usage", (*model, ("gen_ai_token_type", kind)), TOKENS, tokens)
-        self._observe("gen_ai_client_operation_duration_seconds", model, SECONDS, duration_s(call))
-        first_byte = first_byte_s(call)
-        if first_byte is not None:
-            self._observe("gen_ai_client_operation_time_to_first_chunk_seconds", model, SECONDS, first_byte)
-
-    def _add(self, name: str, labels: Labels, value: float) -> None:
-        series = self._counted.values.setdefault(name, {})
-        key = _text(labels)
-        if key not in series and len(series) >= _MAX_SERIES:
-            key = _text(tuple((label, "other") for label, _ in labels))
-        series[key] = series.get(key, 0.0) + value
-
-    def _observe(self, name: str, labels: Labels, bounds: tuple[float, ...], value: float) -> None:
-        series = self._counted.histograms.setdefault(name, {})
-        key = _text(labels)
-        if key not in series and len(series) >= _MAX_SERIES:
-            key = _text(tuple((label, "other") for label, _ in labels))
-        histogram = series.get(key)
-        if histogram is None:
-            histogram = series[key] = Histogram([0] * (len(bounds) + 1))
-        histogram.counts[bisect_left(bounds, value)] += 1
-        histogram.total += value
+    def _new_series(self, key: SeriesKey) -> Series:
+        """Names come from clients, so their number is bounded; refused calls name models that do not exist."""
+        endpoint, model, provider, tenant, status, cache = key
+        if provider is None:
+            model = ""
+        if len(self._series) >= _MAX_SERIES:
+            model = tenant = "other"
+        return self._series.setdefault((endpoint, model, provider, tenant, status, cache), Series())
 
     def _now(self) -> Snapshot:
         snapshot = Snapshot()
-        _add(snapshot, self._counted)
-        for source in self._gauges:
+        for key, series in list(self._series.items()):
+            series.tell(key, snapshot)
+        for source in self._sources:
             for name, labels, value in source():
-                snapshot.values.setdefault(name, {})[_text(labels)] = value
+                snapshot.put(name, labels, value)
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        snapshot.values["process_cpu_seconds_total"] = {"": usage.ru_utime + usage.ru_stime}
+        snapshot.put("process_cpu_seconds_total", (), usage.ru_utime + usage.ru_stime)
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        snapshot.values["process_resident_memory_bytes"] = {"": float(pages * resource.getpagesize())}
+        snapshot.put("process_resident_memory_bytes", (), pages * resource.getpagesize())
         return snapshot
 
 
@@ -151,11 +203,8 @@ def _add(total: Snapshot, other: Snapshot) -> None:
         for key, value in series.items():
             into[key] = into.get(key, 0.0) + value
     for name, histograms in other.histograms.items():
-        merged = total.histograms.setdefault(name, {})
         for key, histogram in histograms.items():
-            mine = merged.setdefault(key, Histogram([0] * len(histogram.counts)))
-            mine.counts = [a + b for a, b in zip(mine.counts, histogram.counts, strict=True)]
-            mine.total += histogram.total
+            total.merge(name, key, histogram)
 
 
 def _text(labels: Labels) -> str:

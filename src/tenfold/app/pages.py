@@ -1,0 +1,132 @@
+"""The pages and the control plane: the console on the parts below it, each seen through the port it asks for."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from tenfold import __version__
+from tenfold.access.accounts import Accounts
+from tenfold.access.handlers import ApiKeys, Tenants
+from tenfold.access.keyring import Keyring
+from tenfold.access.passwords import Passwords
+from tenfold.access.queries import PostgresAccessRows
+from tenfold.access.types import Page
+from tenfold.app.knowledge import DocumentationSearch
+from tenfold.app.settings import Settings
+from tenfold.assistant.assistant import Assistant
+from tenfold.assistant.types import CallSummary
+from tenfold.console.app import create_console
+from tenfold.console.documentation import MarkdownDocumentation
+from tenfold.console.services import ConsoleServices, DaySpend, ReceiptLine
+from tenfold.core.call import CallOptions
+from tenfold.core.chat import ChatEvent, ChatRequest
+from tenfold.core.clock import SystemClock
+from tenfold.core.errors import InvalidRequest
+from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
+from tenfold.inference.canonical import InsideCaller
+from tenfold.inference.pipeline import Pipeline
+from tenfold.ledger.queries import PostgresReceiptRows
+from tenfold.ledger.types import Cursor
+from tenfold.store import Store
+
+ASK_FEATURE = "ask"
+
+# Passages less relevant than this are noise: of the 60 shared questions on a documentation like ours none of the gold
+# sections lies below it.
+RELEVANCE_FLOOR = 0.2
+
+
+def build_console(
+    settings: Settings, store: Store, keyring: Keyring, pipeline: Pipeline, search: DocumentationSearch
+) -> FastAPI:
+    rows, clock = PostgresAccessRows(store), SystemClock()
+    assistant = Assistant(
+        search, AssistantCaller(pipeline), clock, model=settings.assistant.model, floor=RELEVANCE_FLOOR
+    )
+    return create_console(
+        ConsoleServices(
+            accounts=Accounts(rows, Passwords(), clock),
+            keys=ApiKeys(rows, Tenants(rows, clock), clock),
+            keyring=keyring,
+            assistant=assistant,
+            usage=ReceiptUsage(PostgresReceiptRows(store)),
+            documentation=MarkdownDocumentation(files("tenfold") / "docs"),
+            model=settings.assistant.model,
+            version=__version__,
+            sign_up_open=settings.security.sign_up,
+            secure_cookies=settings.security.secure_cookies,
+        )
+    )
+
+
+class AssistantCaller:
+    """The assistant's way to a model: the one path."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._inside = InsideCaller(pipeline)
+
+    async def call(
+        self, principal: Principal, request: ChatRequest
+    ) -> AsyncGenerator[ChatEvent | CallSummary, None]:
+        async with self._inside.stream(principal, request, CallOptions(feature=ASK_FEATURE)) as reply:
+            async for event in reply:
+                yield event
+        call = reply.call
+        yield CallSummary(
+            model=call.upstream_model or call.model,
+            provider=call.provider,
+            cost_nano=call.cost_nano,
+            latency_ms=round(((call.finished or call.started) - call.started) * 1000),
+            cache=call.cache_state,
+        )
+
+
+class ReceiptUsage:
+    """The usage page on the ledger."""
+
+    def __init__(self, rows: PostgresReceiptRows) -> None:
+        self._rows = rows
+
+    async def receipts(self, tenant_id: TenantId, *, cursor: str | None, limit: int) -> Page[ReceiptLine]:
+        found = await self._rows.recent(tenant_id, limit=limit + 1, before=_cursor(cursor))
+        shown = found[:limit]
+        lines = [
+            ReceiptLine(
+                id=str(receipt.id),
+                at=receipt.at,
+                operation=receipt.operation,
+                model=receipt.model_used or receipt.model_asked,
+                provider=receipt.provider,
+                input_tokens=receipt.usage.input_tokens if receipt.usage else 0,
+                output_tokens=receipt.usage.output_tokens if receipt.usage else 0,
+                cost_nano=receipt.total_nano,
+                latency_ms=receipt.latency_ms,
+                cache=receipt.cache,
+                status=receipt.status,
+            )
+            for receipt in shown
+        ]
+        more = len(found) > limit
+        return Page(items=lines, cursor=f"{shown[-1].at.isoformat()}_{shown[-1].id}" if more else None)
+
+    async def daily_spend(self, tenant_id: TenantId, *, days: int) -> list[DaySpend]:
+        first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+        groups = await self._rows.spend(tenant_id, since=first, group_by="day")
+        return [
+            DaySpend(day=date.fromisoformat(group.group or ""), calls=group.calls, cost_nano=group.total_nano)
+            for group in groups
+        ]
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    at, _, receipt_id = text.partition("_")
+    try:
+        return Cursor(at=datetime.fromisoformat(at), id=UUID(receipt_id))
+    except ValueError:
+        raise InvalidRequest("The cursor is not one this page gave.", param="cursor") from None
