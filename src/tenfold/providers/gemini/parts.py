@@ -64,7 +64,7 @@ class CallIds:
         return "call_" + hashlib.blake2b(self._seed, digest_size=12, salt=self._count.to_bytes(8)).hexdigest()
 
 
-def response_id(response_id: str | None, first_bytes: bytes) -> str:
+def reply_id(response_id: str | None, first_bytes: bytes) -> str:
     """The provider's id, else one made from the bytes."""
     return response_id or "gemini-" + hashlib.blake2b(first_bytes, digest_size=12).hexdigest()
 

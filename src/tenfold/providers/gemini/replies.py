@@ -15,7 +15,7 @@ from tenfold.providers.gemini.parts import (
     openai_logprobs,
     raw_parts,
     read_part,
-    response_id,
+    reply_id,
     signature_part,
 )
 from tenfold.providers.gemini.schema import (
@@ -24,7 +24,6 @@ from tenfold.providers.gemini.schema import (
     USAGE_ONLY,
     Candidate,
     GenerateContentResponse,
-    PromptFeedback,
 )
 
 
@@ -38,7 +37,7 @@ def decode_chat(body: bytes) -> ChatReply:
     except UNREADABLE as unreadable:
         raise malformed_reply("a reply that is not a GenerateContentResponse") from unreadable
     return ChatReply(
-        id=response_id(response.response_id, body),
+        id=reply_id(response.response_id, body),
         model=response.model_version or "",
         choices=choices,
         usage=gemini_usage(response.usage_metadata),
@@ -68,10 +67,6 @@ def service_tier(usage_metadata: object) -> str | None:
     return tier if tier in ("flex", "priority") else None
 
 
-def blocked_text(feedback: PromptFeedback) -> str | None:
-    return feedback.block_reason_message
-
-
 def failed_candidate(reason: str, message: str | None) -> UpstreamError:
     """The model was called and billed, but gave no answer. Trying again is worth it: most of these are chance."""
     return UpstreamError(
@@ -85,7 +80,7 @@ def _choices(response: GenerateContentResponse, ids: CallIds) -> list[Choice]:
     feedback = response.prompt_feedback
     if feedback is None or not feedback.blocked:
         raise malformed_reply("a reply without candidates")
-    text = blocked_text(feedback)
+    text = feedback.block_reason_message
     return [Choice(parts=[RefusalPart(text=text)] if text else [], finish_reason="content_filter")]
 
 

@@ -34,10 +34,10 @@ from tenfold.providers.gemini.parts import (
     openai_logprobs,
     raw_parts,
     read_part,
-    response_id,
+    reply_id,
     signature_part,
 )
-from tenfold.providers.gemini.replies import blocked_text, created_s, failed_candidate, service_tier
+from tenfold.providers.gemini.replies import created_s, failed_candidate, service_tier
 from tenfold.providers.gemini.schema import (
     RESPONSE,
     UNREADABLE,
@@ -112,7 +112,7 @@ class GeminiStreamDecoder:
             self._ids = CallIds(response.response_id, document)
             events.append(
                 Started(
-                    id=response_id(response.response_id, document),
+                    id=reply_id(response.response_id, document),
                     model=response.model_version or "",
                     created_s=created_s(response.create_time),
                     usage=usage,
@@ -124,8 +124,8 @@ class GeminiStreamDecoder:
         feedback = response.prompt_feedback
         if feedback is not None and feedback.blocked and not self._choices and not self._blocked:
             self._blocked = True
-            if text := blocked_text(feedback):
-                events.append(RefusalDelta(text=text))
+            if feedback.block_reason_message:
+                events.append(RefusalDelta(text=feedback.block_reason_message))
 
     def _read_candidate(self, candidate: Candidate, ids: CallIds, events: list[ChatEvent]) -> None:
         index = candidate.index or 0
