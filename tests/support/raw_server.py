@@ -46,6 +46,8 @@ class Peer:
     async def send(self, data: bytes, *, cuts: Iterable[int] = ()) -> None:
         """Write `data`, in a segment of its own for each part between the cuts."""
         for start, end in pairwise(sorted({0, *cuts, len(data)})):
+            if self._writer.is_closing():  # uvloop would raise RuntimeError
+                raise ConnectionResetError("the client closed the connection")
             self._writer.write(data[start:end])
             await self._writer.drain()
             for _ in range(3):  # let a client in the same loop see this segment alone

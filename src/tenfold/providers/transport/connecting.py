@@ -1,6 +1,7 @@
 """Opening connections: name lookup, happy eyeballs (RFC 8305), a proxy's CONNECT, TLS. Errors are typed and safe."""
 
 import asyncio
+import ipaddress
 import os
 import re
 import socket
@@ -85,6 +86,12 @@ def _tune(sock: socket.socket) -> None:
 
 async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
     """Addresses in the order to try them: the system's, with the families in turn (RFC 8305, section 4)."""
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:  # no thread for what needs no lookup
+        return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
     found: list[Address] = [
         (family, address) for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     ]

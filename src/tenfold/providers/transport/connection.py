@@ -59,7 +59,6 @@ class Connection(asyncio.Protocol):
         "_unsent",
         "exchange",
         "idle_since_s",
-        "is_lost",
         "last_byte_s",
         "loop",
         "on_body",
@@ -72,7 +71,6 @@ class Connection(asyncio.Protocol):
         self.served = 0  # requests answered
         self.idle_since_s = 0.0
         self.last_byte_s = 0.0
-        self.is_lost = False
         self._owner = owner
         self._host = host
         self._limits = limits
@@ -168,8 +166,9 @@ class Connection(asyncio.Protocol):
         refusal: UpstreamError | None = None
         try:
             parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             refusal = self._refusal or self._malformed()
+            refusal.__cause__ = error
         pieces = self._pieces
         if pieces:
             self._head_bytes = 0
@@ -187,7 +186,6 @@ class Connection(asyncio.Protocol):
         """The peer will send no more: the transport closes itself, `connection_lost` follows."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
         self._parser = None  # it holds our callbacks: a cycle
         exchange = self.exchange
         self.exchange = None

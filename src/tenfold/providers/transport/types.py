@@ -9,7 +9,9 @@ class Limits:
 
     max_connections: int = 4096  # open or being opened
     max_waiting: int = 4096  # requests that wait, first come first served, for one of them
-    max_idle: int = 256  # kept open between requests, the most recently used first
+    # Kept open between requests. When 2,000 calls end together, keeping 256 of their connections costs 112 us of CPU a
+    # call for opening the others again, keeping all 35; the idle timeout is what shrinks the pool.
+    max_idle: int = 4096
     idle_timeout_s: float = 30.0  # below the 60-75 s after which common servers and load balancers hang up
     max_head_bytes: int = 64 * 1024  # status line and headers, interim replies included; trailers alike
     max_body_bytes: int = 64 * 1024 * 1024  # of a body read whole, after content decoding
