@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tenfold.core.usage import Usage
 from tenfold.ledger import prices as prices_module
 from tenfold.ledger.data import Clause, DatedRates, ModelPrices, PriceData, ProviderPrices, Rates, Tiered
-from tenfold.ledger.prices import FixedPrice, PriceBook, Quote
+from tenfold.ledger.prices import PriceBook, Quote
 
 from .samples import usages
 
@@ -285,13 +285,6 @@ def test_clauses(clause: Clause, name: str, fits: bool) -> None:
 )
 def test_whose_prices_hold_at_an_address(book: PriceBook, base_url: str, kind: str, provider_id: str) -> None:
     assert book.provider_for(base_url, kind) == provider_id
-
-
-def test_a_target_asks_for_its_price_without_naming_itself(book: PriceBook) -> None:
-    mini = book.price_of("openai", "gpt-4o-mini")
-    assert mini.quote(AT) is book.quote("openai", "gpt-4o-mini", AT)
-    own = Quote.from_usd_per_million(input=1, output=2)
-    assert FixedPrice(own).quote(AT) is own
 
 
 # -- prices set by the user ------------------------------------------------------------------

@@ -3,18 +3,20 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Sequence
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tenfold.core.clock import FakeClock
+from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.ledger import receipts as receipts_module
 from tenfold.ledger.fake import FakeReceiptRows
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
-from tenfold.ledger.receipts import DAYS_AHEAD, LAST_RETRY_S, REFUSED_FILE, ReceiptWriter
+from tenfold.ledger.receipts import DAYS_AHEAD, LAST_RETRY_S, PREPARE_RETRY_S, REFUSED_FILE, ReceiptWriter
 from tenfold.ledger.spill import SpillFile
 from tenfold.ledger.types import Receipt
 from tenfold.store import Store
@@ -293,6 +295,29 @@ async def test_days_ahead_are_prepared_once_a_day(
     clock.advance(86_400)
     await writer.flush()
     assert len(fake.days) == DAYS_AHEAD
+
+
+async def test_receipts_are_written_though_no_day_can_be_prepared(
+    fake: FakeReceiptRows, writer: ReceiptWriter, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def refuse(first: date, _days: int) -> None:
+        asked.append(first)
+        raise errors.pop()
+
+    errors: list[Exception] = [PermissionError("no"), StoreUnavailable("busy")]
+    monkeypatch.setattr(fake, "prepare_days", refuse)
+    kept = some(3)
+    for one in kept:
+        writer.record(one)
+        await writer.flush()
+    assert same(fake.all, kept)
+    assert len(asked) == 1  # not again at once
+    clock.advance(PREPARE_RETRY_S)
+    await writer.flush()
+    await writer.flush()
+    assert len(asked) == 2  # forbidden: not again today
 
 
 # -- the real one ----------------------------------------------------------------------------

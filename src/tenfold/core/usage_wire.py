@@ -17,13 +17,15 @@ class MalformedCount(ValueError):
     """A total is there but is no count."""
 
 
-def _part(value: object) -> int:
-    """An optional count: 0 unless it is a sane whole number."""
-    if type(value) is int:
-        return value if 0 < value <= MAX_COUNT else 0
+def _part(value: object, total: int = MAX_COUNT) -> int:
+    """An optional count, at most the total it is a part of: 0 unless it is a sane whole number."""
+    if not value:
+        return 0
     if type(value) is float and value.is_integer():
-        return _part(int(value))
-    return 0
+        value = int(value)
+    if type(value) is not int or not 0 < value <= MAX_COUNT:
+        return 0
+    return value if value < total else total
 
 
 def _total(value: object) -> int:
@@ -65,17 +67,17 @@ class OpenAIUsage(Struct, kw_only=True):
             into, out = _details(self.input_tokens_details), _details(self.output_tokens_details)
         else:
             return None
-        cached = _part(into.get("cached_tokens")) or _part(self.cached_tokens)
+        cached = _part(into.get("cached_tokens"), input_tokens) or _part(self.cached_tokens, input_tokens)
         reasoning = _part(out.get("reasoning_tokens"))
         if reasoning and _part(self.total_tokens) == input_tokens + output_tokens + reasoning:
             output_tokens += reasoning  # xAI counts reasoning beside the completion; its own total says so
         return Usage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            cache_read_tokens=min(cached, input_tokens),
-            cache_write_tokens=min(_part(into.get("cache_write_tokens")), input_tokens),
-            input_audio_tokens=min(_part(into.get("audio_tokens")), input_tokens),
-            output_audio_tokens=min(_part(out.get("audio_tokens")), output_tokens),
+            cache_read_tokens=cached,
+            cache_write_tokens=_part(into.get("cache_write_tokens"), input_tokens),
+            input_audio_tokens=_part(into.get("audio_tokens"), input_tokens),
+            output_audio_tokens=_part(out.get("audio_tokens"), output_tokens),
             reasoning_tokens=min(reasoning, output_tokens),
         )
 
@@ -137,7 +139,7 @@ class GeminiUsage(Struct, kw_only=True, rename="camel"):
         thoughts = _total(self.thoughts_token_count)
         input_tokens = _total(self.prompt_token_count) + _total(self.tool_use_prompt_token_count)
         output_tokens = _total(self.candidates_token_count) + thoughts
-        cached = min(_part(self.cached_content_token_count), input_tokens)
+        cached = _part(self.cached_content_token_count, input_tokens)
         audio = _modality(self.prompt_tokens_details, "AUDIO") + _modality(self.tool_use_prompt_tokens_details, "AUDIO")
         return Usage(
             input_tokens=input_tokens,

@@ -128,29 +128,6 @@ class Quote:
         return self._base
 
 
-class FixedPrice:
-    """The price of a target that the user has set."""
-
-    def __init__(self, quote: Quote) -> None:
-        self._quote = quote
-
-    def quote(self, at: datetime) -> Quote:
-        """The same at any time."""
-        return self._quote
-
-
-class ListPrice:
-    """The price of a target by the book."""
-
-    def __init__(self, book: "PriceBook", provider_id: str, model: str) -> None:
-        self._book = book
-        self._provider_id = provider_id
-        self._model = model
-
-    def quote(self, at: datetime) -> Quote | None:
-        return self._book.quote(self._provider_id, self._model, at)
-
-
 class PriceBook:
     """Quotes by provider and model. Holds no clock: the caller says for when."""
 
@@ -186,10 +163,6 @@ class PriceBook:
             del self._quotes[next(iter(self._quotes))]
         self._quotes[key] = quote
         return quote
-
-    def price_of(self, provider_id: str, model: str) -> ListPrice:
-        """The same for one target, whose name is then said once."""
-        return ListPrice(self, provider_id, model)
 
     def provider_for(self, base_url: str, kind: str) -> str:
         """Whose prices hold at this address; for an unknown address those of the maker of the `kind`."""

@@ -33,6 +33,7 @@ MAX_PENDING = 100_000  # about 100 MB; reached only when neither the database no
 DAYS_AHEAD = 8
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 10.0
+PREPARE_RETRY_S = 30.0
 REPLAY_BYTES = 256 * 1024
 REFUSED_FILE = "refused.jsonl"
 
@@ -53,6 +54,7 @@ class ReceiptWriter:
         self._spill: SpillFile | None = None
         self._replays: list[SpillFile] = []
         self._prepared: date | None = None
+        self._prepare_at_s = 0.0
         self._retry_s = 0.0
         self._retry_at_s = 0.0
         self.written = 0
@@ -163,11 +165,12 @@ class ReceiptWriter:
     async def _prepare_days(self) -> None:
         """Once a day. Without it receipts are kept all the same, in the partition for all other days."""
         today = self._clock.now().date()
-        if today == self._prepared or self._clock.monotonic_s() < self._retry_at_s:
+        if today == self._prepared or self._clock.monotonic_s() < self._prepare_at_s:
             return
         try:
             await self._rows.prepare_days(today, DAYS_AHEAD)
         except StoreUnavailable:
+            self._prepare_at_s = self._clock.monotonic_s() + PREPARE_RETRY_S
             return
         except Exception:  # a database that forbids new tables still takes receipts
             logger.exception("no partitions for the days ahead: receipts go to the partition for all other days")
@@ -192,6 +195,8 @@ class ReceiptWriter:
 
     async def _replay(self) -> None:
         """Until the disk is empty or the database away; live receipts come first, so one piece at a time."""
+        if self._clock.monotonic_s() < self._retry_at_s:
+            return
         try:
             for file in self._files():
                 while file.backlog_bytes and not self._pending:
