@@ -56,38 +56,44 @@ DEFAULT_OPTIONS = CallOptions()
 
 
 class Call:
-    """One call in progress. Stages fill it in; nothing else holds state about a call."""
+    """One call in progress. Stages fill it in; nothing else holds state about a call.
 
-    __slots__ = (
-        "body",
-        "cache_state",
-        "cached_age_s",
-        "carried",
-        "cost_nano",
-        "dialect",
-        "error",
-        "estimated",
-        "finished",
-        "first_byte",
-        "http_status",
-        "id",
-        "ignored",
-        "input_cost_nano",
-        "model",
-        "operation",
-        "options",
-        "output_cost_nano",
-        "peek",
-        "principal",
-        "provider",
-        "started",
-        "started_at",
-        "status",
-        "stream_bytes",
-        "upstream_model",
-        "upstream_request_id",
-        "usage",
-    )
+    What no stage has said yet stands in the class: a call costs the attributes it sets (1.9 us with all of them).
+    """
+
+    # 1 authenticate
+    id: UUID
+    started_at: float  # Unix seconds
+    started: float  # perf_counter seconds, for durations
+    principal: Principal
+    operation: Operation
+    dialect: str
+    body: bytes
+    options: CallOptions
+    # 4 lookup
+    peek: Peek | None = None  # read once the cache has not answered by bytes
+    model: str = ""  # as the client named it
+    cache_state: CacheState = "bypass"
+    cached_age_s: int = 0
+    # 5 call
+    provider: str | None = None
+    upstream_model: str | None = None
+    upstream_request_id: str | None = None
+    ignored: tuple[str, ...] = ()  # parameters the upstream has no word for
+    carried: tuple[tuple[str, str], ...] = ()  # upstream headers for the client
+    first_byte: float | None = None  # perf_counter seconds
+    stream_bytes: int = 0
+    # 6 validate
+    usage: Usage | None = None
+    estimated: bool = False
+    # 7 settle
+    cost_nano: int | None = None  # None: no price is known
+    input_cost_nano: int | None = None
+    output_cost_nano: int | None = None
+    status: Status = "error"  # until a stage says better
+    http_status: int = 500
+    error: TenfoldError | None = None
+    finished: float | None = None
 
     def __init__(
         self,
@@ -98,40 +104,14 @@ class Call:
         body: bytes,
         options: CallOptions = DEFAULT_OPTIONS,
     ) -> None:
-        # 1 authenticate
-        self.id: UUID = uuid7()
-        self.started_at = time.time()  # Unix seconds
-        self.started = time.perf_counter()  # seconds, for durations
+        self.id = uuid7()
+        self.started_at = time.time()
+        self.started = time.perf_counter()
         self.principal = principal
-        self.operation: Operation = operation
+        self.operation = operation
         self.dialect = dialect
         self.body = body
         self.options = options
-        self.peek: Peek | None = None  # read once the cache has not answered
-        self.model = ""  # as the client named it
-        # 3 route
-        self.provider: str | None = None
-        self.upstream_model: str | None = None
-        # 4 lookup
-        self.cache_state: CacheState = "bypass"
-        self.cached_age_s = 0
-        # 5 call
-        self.upstream_request_id: str | None = None
-        self.ignored: tuple[str, ...] = ()
-        self.carried: list[tuple[str, str]] = []  # upstream headers for the client
-        self.first_byte: float | None = None  # perf_counter seconds
-        self.stream_bytes = 0
-        # 6 validate
-        self.usage: Usage | None = None
-        self.estimated = False
-        # 7 settle
-        self.cost_nano: int | None = None  # None: no price is known
-        self.input_cost_nano: int | None = None
-        self.output_cost_nano: int | None = None
-        self.status: Status = "error"  # until a stage says better
-        self.http_status = 500
-        self.error: TenfoldError | None = None
-        self.finished: float | None = None
 
     @property
     def request_id(self) -> str:

@@ -83,7 +83,7 @@ def _read_head(call: Call, exchange: Exchange) -> None:
         if name in _REQUEST_ID_HEADERS:
             call.upstream_request_id = value.decode("latin-1")
         elif name.startswith(_CARRIED_PREFIXES):
-            call.carried.append((name.decode("latin-1"), value.decode("latin-1")))
+            call.carried += ((name.decode("latin-1"), value.decode("latin-1")),)
 
 
 async def _failure(call: Call, target: Target, exchange: Exchange) -> UpstreamError:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import AsyncIterator
 
+from msgspec import structs
+
 from tenfold.core.chat import ChatEvent, Ended, Failed, Metered
 from tenfold.core.errors import BrokenStream, UpstreamError
 from tenfold.inference.call import Question
@@ -21,13 +23,14 @@ def read_reply(question: Question, target: Target, body: bytes) -> bytes:
         call.usage = embeddings.usage
         if question.speaks(target):
             return body
-        return question.dialect.encode_embeddings(embeddings, question.dialect.decode_embeddings(call.body))
-    if question.speaks(target):
-        call.usage = wire.usage_of_reply(body)
-        return body
-    reply = wire.decode_chat(body)
-    call.usage = reply.usage
-    return question.dialect.encode_reply(reply, question.canonical())
+        named = structs.replace(embeddings, model=embeddings.model or target.upstream_model)
+        return question.dialect.encode_embeddings(named, question.dialect.decode_embeddings(call.body))
+    call.usage = wire.usage_of_reply(body)  # before anything can fail: a reply that is no answer is billed all the same
+    if not question.speaks(target):
+        return question.dialect.encode_reply(wire.decode_chat(body), question.canonical())
+    if call.usage is None:
+        wire.decode_chat(body)  # a reply without usage is rare: make sure that it is one
+    return body
 
 
 async def check_stream_head(exchange: Exchange, target: Target) -> None:
