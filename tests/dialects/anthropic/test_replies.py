@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tenfold.core.chat import ChatReply, ChatRequest, Choice, JsonObject, TextPart, ThinkingPart, ToolCallPart
+from tenfold.core.chat import ChatReply, ChatRequest, Choice, JsonObject, Part, TextPart, ThinkingPart, ToolCallPart
 from tenfold.core.errors import UpstreamError
 from tenfold.core.usage import Usage
 from tenfold.edge.dialects.anthropic import AnthropicDialect
@@ -95,7 +95,7 @@ def test_the_answer_tool_is_unwrapped_to_the_answer() -> None:
 
 
 def test_a_reply_of_another_dialect_is_a_message() -> None:
-    parts = [
+    parts: list[Part] = [
         TextPart(text=""),
         ThinkingPart(text="hm"),
         TextPart(text="Let me look."),
@@ -109,7 +109,7 @@ def test_a_reply_of_another_dialect_is_a_message() -> None:
         ChatReply(
             id="chatcmpl-1",
             model="gpt",
-            choices=[Choice(parts=list(parts), finish_reason="stop")],
+            choices=[Choice(parts=parts, finish_reason="stop")],
             usage=usage,
             service_tier="default",
         )

@@ -203,7 +203,7 @@ def hostile_event(draw: st.DrawFn, depth: int = 0) -> JsonObject:
     value: JsonObject = {"type": draw(st.sampled_from(TYPES) | JSON)}
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=4)):
         nested = depth < 2 and draw(st.booleans())
-        value[name] = draw(hostile_event(depth=depth + 1)) if nested else draw(JSON)  # type: ignore[call-arg]
+        value[name] = draw(hostile_event(depth=depth + 1)) if nested else draw(JSON)
     return value
 
 
