@@ -4,7 +4,7 @@ HTML in the source stays text. Answers may hold no links or images: a document m
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from posixpath import dirname, join, normpath
 
 from markdown_it import MarkdownIt
@@ -21,6 +21,7 @@ def answer_html(text: str, sources: frozenset[int]) -> str:
     """`sources`: the numbers that have an entry `#source-n` below the answer."""
     parser = _parser().disable(["link", "image", "autolink", "reference"])
     tokens = parser.parse(text)
+    _without_styles(tokens)
     for token in tokens:
         if token.type == "inline":
             token.children = [piece for child in token.children or () for piece in _with_marks(child, sources)]
@@ -28,12 +29,12 @@ def answer_html(text: str, sources: frozenset[int]) -> str:
 
 
 def document_html(text: str, slug: str) -> tuple[str | None, str]:
-    """The title (its first heading of level 1) and the HTML of the documentation page `slug`. Links to other Markdown
-    files become links to their pages; headings get anchors; images become their description."""
+    """The title (its first heading of level 1) and the HTML of the documentation page `slug`; headings get anchors."""
     parser = _parser()
     anchors = Anchors()
     title: str | None = None
     tokens = parser.parse(text)
+    _without_styles(tokens)
     for number, token in enumerate(tokens):
         if token.type == "heading_open":
             heading = _plain_text(tokens[number + 1])
@@ -41,13 +42,21 @@ def document_html(text: str, slug: str) -> tuple[str | None, str]:
             if title is None and token.tag == "h1":
                 title = heading
         elif token.type == "inline":
-            token.children = [_for_page(child, slug) for child in token.children or ()]
+            token.children = list(_for_pages(token.children or (), slug))
     html = str(parser.renderer.render(tokens, parser.options, {}))
     return title, html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
 
 
 def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+
+
+def _without_styles(tokens: Sequence[Token]) -> None:
+    """Aligned columns come with inline styles, which the content security policy forbids: classes instead."""
+    for token in tokens:
+        style = token.attrs.pop("style", None)
+        if style == "text-align:right":
+            token.attrSet("class", "number")
 
 
 def _plain_text(inline: Token) -> str:
@@ -68,22 +77,29 @@ def _with_marks(token: Token, sources: frozenset[int]) -> Sequence[Token]:
     return pieces
 
 
-def _for_page(token: Token, slug: str) -> Token:
-    if token.type == "link_open":
-        href = str(token.attrGet("href") or "")
-        if not _HAS_SCHEME.match(href):
-            token.attrSet("href", _page_link(href, slug))
-        else:
-            token.attrSet("rel", "noopener noreferrer")
-    elif token.type == "image":
-        return Token("text", "", 0, content=token.content)
-    return token
+def _for_pages(tokens: Sequence[Token], slug: str) -> Iterator[Token]:
+    """Links between files become links between pages; images and links that lead out of the documentation, text."""
+    dropped = False
+    for token in tokens:
+        if token.type == "link_open":
+            href = str(token.attrGet("href") or "")
+            if _HAS_SCHEME.match(href):
+                token.attrSet("rel", "noopener noreferrer")
+            else:
+                link = _page_link(href, slug)
+                dropped = link is None
+                token.attrSet("href", link or "")
+        if token.type == "image":
+            yield Token("text", "", 0, content=token.content)
+        elif not (dropped and token.type in ("link_open", "link_close")):
+            yield token
 
 
-def _page_link(href: str, slug: str) -> str:
-    """A link between files as a link between pages; one that leads out of the documentation leads to its start."""
+def _page_link(href: str, slug: str) -> str | None:
+    if href.startswith(("#", "/")):
+        return href
     match = _RELATIVE_PAGE.fullmatch(href)
     if match is None:
-        return href if href.startswith(("#", "/")) else "/docs"
+        return None
     path = normpath(join(dirname(slug), match["path"]))
-    return "/docs" if path.startswith("..") else f"/docs/{path}{match['anchor'] or ''}"
+    return None if path.startswith("..") else f"/docs/{path}{match['anchor'] or ''}"

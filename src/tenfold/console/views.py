@@ -13,7 +13,8 @@ from tenfold.core.money import format_usd
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """What every page has around it. `login` is None for someone not signed in."""
+    """What every page has around it. `login` is None for someone not signed in; without a `form_token` it is not
+    known who looks (error pages)."""
 
     path: str
     form_token: str
