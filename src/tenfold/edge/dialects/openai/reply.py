@@ -99,9 +99,8 @@ def _encode_extras(parts: list[Part]) -> JsonObject:
     if text := "".join(part.text for part in thoughts):
         extras["reasoning_content"] = text
     if any(part.signature is not None or part.redacted is not None for part in thoughts):
-        extras["reasoning_details"] = [
-            thought_detail(part.text, part.signature, part.redacted, number) for number, part in enumerate(thoughts)
-        ]
+        details = [thought_detail(part.text, part.signature, part.redacted) for part in thoughts]
+        extras["reasoning_details"] = [detail | {"index": index} for index, detail in enumerate(details)]
     if images := [part for part in parts if isinstance(part, ImagePart)]:
         extras["images"] = [{"type": "image_url", "image_url": encode_image(part)} for part in images]
     for part in parts:
@@ -164,9 +163,9 @@ def signed(signature: str | None) -> JsonObject:
     return {"extra_content": {"google": {"thought_signature": signature}}} if signature is not None else {}
 
 
-def thought_detail(text: str, signature: str | None, redacted: str | None, index: int) -> JsonObject:
+def thought_detail(text: str, signature: str | None, redacted: str | None) -> JsonObject:
     """An entry of `reasoning_details`, as OpenRouter has them: what a client sends back to go on thinking."""
     if redacted is not None:
-        return {"type": "reasoning.encrypted", "data": redacted, "index": index}
-    detail: JsonObject = {"type": "reasoning.text", "text": text, "index": index}
+        return {"type": "reasoning.encrypted", "data": redacted}
+    detail: JsonObject = {"type": "reasoning.text", "text": text}
     return detail | ({"signature": signature} if signature is not None else {})

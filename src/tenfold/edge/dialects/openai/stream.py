@@ -1,5 +1,7 @@
 """Canonical events as chat.completion.chunk frames."""
 
+from collections.abc import Sequence
+
 from msgspec import json
 
 from tenfold.core.chat import (
@@ -48,7 +50,7 @@ class OpenAIReplyEncoder:
         self._begun: set[int] = set()
         self._arguments: dict[tuple[int, int], bool] = {}  # (choice, slot) -> whether any were said
         self._thoughts: dict[int, str] = {}
-        self._signed = 0
+        self._listed: dict[tuple[int, str], int] = {}  # (choice, member) -> entries said
 
     def encode(self, events: list[ChatEvent]) -> bytes:
         return b"".join([self._encode(event) for event in events])
@@ -106,7 +108,15 @@ class OpenAIReplyEncoder:
         if not event.text and event.logprobs is None and not notes:
             return b""
         delta: JsonObject = {"content": event.text}
-        return self._delta(event.choice, delta | ({"annotations": notes} if notes else {}), event.logprobs)
+        if notes:
+            delta["annotations"] = self._numbered(event.choice, "annotations", notes)
+        return self._delta(event.choice, delta, event.logprobs)
+
+    def _numbered(self, choice: int, member: str, entries: Sequence[JsonObject]) -> list[JsonObject]:
+        """OpenAI's SDK puts lists together by the `index` of their entries, and refuses entries without one."""
+        start = self._listed.get((choice, member), 0)
+        self._listed[choice, member] = start + len(entries)
+        return [entry | {"index": index} for index, entry in enumerate(entries, start)]
 
     def _tool_call(self, event: ToolCallDelta) -> bytes:
         key = (event.choice, event.slot)
@@ -128,8 +138,8 @@ class OpenAIReplyEncoder:
         delta: JsonObject = {"reasoning_content": event.text} if event.text else {}
         thought = self._thoughts.pop(event.choice, "") + event.text
         if event.signature is not None or event.redacted is not None:
-            delta["reasoning_details"] = [thought_detail(thought, event.signature, event.redacted, self._signed)]
-            self._signed += 1
+            detail = thought_detail(thought, event.signature, event.redacted)
+            delta["reasoning_details"] = self._numbered(event.choice, "reasoning_details", [detail])
         else:
             self._thoughts[event.choice] = thought
         return self._delta(event.choice, delta) if delta else b""
@@ -142,7 +152,7 @@ class OpenAIReplyEncoder:
         if kind == "audio":
             return self._delta(event.choice, {"audio": value.get("audio")})
         if kind == "image_url":
-            return self._delta(event.choice, {"images": [value]})
+            return self._delta(event.choice, {"images": self._numbered(event.choice, "images", [value])})
         if kind != "custom":
             return b""
         slot = sum(1 for choice, _ in self._arguments if choice == event.choice)
