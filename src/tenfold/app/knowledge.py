@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from uuid import UUID
 
+from tenfold.access.handlers import Tenants
 from tenfold.assistant.types import Hit
 from tenfold.core.errors import TenfoldError
 from tenfold.core.ids import TenantId
@@ -16,22 +16,36 @@ from tenfold.retrieval.types import SourceDocument
 
 logger = logging.getLogger(__name__)
 
-# Not a tenant that can sign in: the owner of what everybody may read.
-DOCUMENTATION_TENANT = TenantId(UUID("00000000-0000-7000-8000-000000000001"))
-DOCUMENTATION_SLUG = "tenfold-documentation"
+# Not a tenant that anybody signs in to: the owner of what everybody may read.
+OWNER = "tenfold-documentation"
 KNOWLEDGE_BASE = "documentation"
 
 _RETRY_S = 5.0
 
 
-class DocumentationSearch:
-    """The assistant's Searcher."""
+class Documentation:
+    """The packaged pages in the library, and the assistant's Searcher over them."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, tenants: Tenants) -> None:
         self._library = library
+        self._tenants = tenants
+
+    async def keep(self) -> None:
+        """Bring the knowledge base up to the packaged pages; unchanged ones cost nothing. Tries until it is done."""
+        while True:
+            try:
+                owner = await self._owner()
+                pages = list(_pages(files("tenfold") / "docs", ""))
+                await self._library.ingest(owner, KNOWLEDGE_BASE, pages, prune=True)
+                await self._library.embed(owner, KNOWLEDGE_BASE)
+                return
+            except TenfoldError as error:
+                logger.warning("the documentation could not be read in: %s", error.message)
+                await asyncio.sleep(_RETRY_S)
 
     async def search(self, principal: Principal, question: str, *, limit: int) -> list[Hit]:
-        found = await self._library.search(DOCUMENTATION_TENANT, KNOWLEDGE_BASE, question, limit)
+        """The same for every principal."""
+        found = await self._library.search(await self._owner(), KNOWLEDGE_BASE, question, limit)
         return [
             Hit(
                 title=passage.title,
@@ -44,16 +58,8 @@ class DocumentationSearch:
             for passage in found
         ]
 
-
-async def keep_documentation(library: Library) -> None:
-    """Bring the knowledge base up to the packaged pages; unchanged ones cost nothing. Tries until it is done."""
-    while True:
-        try:
-            await library.ingest(DOCUMENTATION_TENANT, KNOWLEDGE_BASE, list(_pages(files("tenfold") / "docs", "")))
-            return
-        except TenfoldError as error:
-            logger.warning("the documentation could not be read in: %s", error.message)
-            await asyncio.sleep(_RETRY_S)
+    async def _owner(self) -> TenantId:
+        return (await self._tenants.tenant_or_new(OWNER, "Tenfold's documentation")).id
 
 
 def _pages(folder: Traversable, prefix: str) -> Iterator[SourceDocument]:

@@ -14,7 +14,7 @@ from tenfold.access.keyring import Keyring
 from tenfold.access.passwords import Passwords
 from tenfold.access.queries import PostgresAccessRows
 from tenfold.access.types import Page
-from tenfold.app.knowledge import DocumentationSearch
+from tenfold.app.knowledge import Documentation
 from tenfold.app.settings import Settings
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.types import CallSummary
@@ -41,11 +41,11 @@ RELEVANCE_FLOOR = 0.2
 
 
 def build_console(
-    settings: Settings, store: Store, keyring: Keyring, pipeline: Pipeline, search: DocumentationSearch
+    settings: Settings, store: Store, keyring: Keyring, pipeline: Pipeline, documentation: Documentation
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
-        search, AssistantCaller(pipeline), clock, model=settings.assistant.model, floor=RELEVANCE_FLOOR
+        documentation, AssistantCaller(pipeline), clock, model=settings.assistant.model, floor=RELEVANCE_FLOOR
     )
     return create_console(
         ConsoleServices(
@@ -69,9 +69,7 @@ class AssistantCaller:
     def __init__(self, pipeline: Pipeline) -> None:
         self._inside = InsideCaller(pipeline)
 
-    async def call(
-        self, principal: Principal, request: ChatRequest
-    ) -> AsyncGenerator[ChatEvent | CallSummary, None]:
+    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
         async with self._inside.stream(principal, request, CallOptions(feature=ASK_FEATURE)) as reply:
             async for event in reply:
                 yield event

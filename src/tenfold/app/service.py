@@ -14,10 +14,11 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # re-expo
 from msgspec import json
 
 from tenfold import __version__
+from tenfold.access.handlers import Tenants
 from tenfold.access.keyring import Keyring
 from tenfold.access.queries import KeyHint, PostgresAccessRows
 from tenfold.app.database import Database, watch
-from tenfold.app.knowledge import DocumentationSearch, keep_documentation
+from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
 from tenfold.app.settings import Settings, environment
 from tenfold.app.telemetry import logs
@@ -72,7 +73,8 @@ class Service:
         store = await self._open_store()
         hint = KeyHint()
         await hint.listen(store)
-        keyring = await self._resources.enter_async_context(Keyring(PostgresAccessRows(store), SystemClock(), hint))
+        rows = PostgresAccessRows(store)
+        keyring = await self._resources.enter_async_context(Keyring(rows, SystemClock(), hint))
 
         cache = ExactCache(
             max_bytes=settings.cache.max_bytes,
@@ -90,9 +92,9 @@ class Service:
             self._resources.push_async_callback(provider.aclose)
         router = Router(build_routes(settings, providers, MODELS, PriceBook.load()))
         pipeline = Pipeline(gate=self._gate, router=router, lookup=Lookup(cache, settings.cache.exact), sink=feed)
-        library = Library(store, embedder)
-        self._keep(keep_documentation(library), "app.documentation")
-        console = build_console(settings, store, keyring, pipeline, DocumentationSearch(library))
+        documentation = Documentation(Library(store, embedder), Tenants(rows, SystemClock()))
+        self._keep(documentation.keep(), "app.documentation")
+        console = build_console(settings, store, keyring, pipeline, documentation)
         self._gateway = Gateway(
             keys=keyring,
             pipeline=pipeline,

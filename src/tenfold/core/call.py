@@ -73,6 +73,7 @@ class Call:
     # 4 lookup
     peek: Peek | None = None  # read once the cache has not answered by bytes
     model: str = ""  # as the client named it
+    stream: bool = False
     cache_state: CacheState = "bypass"
     cached_age_s: int = 0
     # 5 call

@@ -13,14 +13,13 @@ from msgspec import DecodeError, json
 
 from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Operation, Peek
 from tenfold.core.chat import ChatEvent, ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Failed
-from tenfold.core.errors import InvalidRequest, TenfoldError
+from tenfold.core.errors import InvalidRequest, NotFound, TenfoldError
 from tenfold.core.principal import Principal
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.ports import ReplyEncoder, Sender
 
 _requests = json.Decoder(ChatRequest)
 _events: json.Decoder[Any] = json.Decoder(ChatEvent)
-_embeddings = json.Decoder(EmbeddingsRequest)
 _encoder = json.Encoder()
 
 
@@ -51,7 +50,7 @@ class CanonicalDialect:
         return _encoder.encode_lines([Failed(message=error.message, code=error.code, status=error.status)])
 
     def decode_embeddings(self, body: bytes) -> EmbeddingsRequest:
-        return _embeddings.decode(body)
+        raise NotFound("Callers inside ask for chat only.")
 
     def encode_embeddings(self, reply: EmbeddingsReply, request: EmbeddingsRequest) -> bytes:
         return _encoder.encode(reply)

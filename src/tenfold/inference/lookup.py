@@ -72,7 +72,7 @@ class Lookup:
         call.cache_state = "hit"
         call.cached_age_s = int(age_s)
         call.model, call.provider, call.upstream_model = answer.model, answer.provider, answer.upstream_model
-        call.usage = answer.usage
+        call.usage, call.stream = answer.usage, answer.stream
         return answer
 
     def _eligible(self, call: Call) -> bool:

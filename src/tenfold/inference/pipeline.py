@@ -40,7 +40,7 @@ class Pipeline:
                 await _replay(call, answer, responder)
                 return
             peek = call.peek = dialect.peek(call.operation, call.body)
-            call.model = peek.model
+            call.model, call.stream = peek.model, peek.stream
             route = self._router.find(peek.model)
             answer = self._lookup.by_meaning(call)
             if answer is not None:

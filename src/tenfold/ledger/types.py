@@ -92,7 +92,7 @@ def receipt_of(call: Call) -> Receipt:
         provider=_text(call.provider),
         model_used=_text(call.upstream_model),
         error_code=_text(call.error.code) if call.error is not None else None,
-        stream=call.peek is not None and call.peek.stream,
+        stream=call.stream,
         first_byte_ms=None if call.first_byte is None else _milliseconds(call.first_byte - call.started),
         usage=call.usage,
         estimated=call.estimated,
