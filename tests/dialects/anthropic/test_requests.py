@@ -422,6 +422,7 @@ def test_top_p_that_says_nothing_is_not_sent_beside_a_temperature() -> None:
         ({"extra": {"audio": {"voice": "x"}}}, "audio"),
         ({"extra": {"web_search_options": {"a": 1}}}, "web_search_options"),
         ({"extra": {"functions": [1]}}, "functions"),
+        ({"native": OpaquePart(dialect="openai", value={"tool_choice": {"type": "allowed_tools"}})}, "tool_choice"),
     ],
 )
 def test_what_no_claude_model_can_do_is_a_clear_error(members: JsonObject, param: str) -> None:
@@ -449,6 +450,13 @@ def test_what_means_the_same_has_another_name() -> None:
     assert sent["service_tier"] == "standard_only"
     assert sent["new_parameter"] == 5
     assert ask(extra={"safety_identifier": "s"})["metadata"] == {"user_id": "s"}
+    assert "new" not in ask(native=OpaquePart(dialect="openai", value={"new": 1}))
+
+
+@pytest.mark.parametrize("user", ["ann@example.com", "+49 (151) 2345-678"])
+def test_a_user_that_names_a_person_is_not_sent(user: str) -> None:
+    assert "metadata" not in ask(user=user)
+    assert ignored(user=user) == ("user",)
 
 
 def test_a_request_nested_without_end_is_refused() -> None:

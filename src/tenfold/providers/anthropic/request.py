@@ -4,6 +4,8 @@ A request that an Anthropic client made comes out as it was: its own members sta
 model is held against it, as the upstream answers for itself.
 """
 
+import re
+
 from msgspec import Struct, field
 
 from tenfold.core.chat import ChatRequest, JsonObject
@@ -37,7 +39,12 @@ _REFUSED = {
     "functions": "Use `tools`.",
     "function_call": "Use `tool_choice`.",
     "moderation": "Claude models take no moderation settings.",
+    "tool_choice": "This form of it is known to another provider only.",
+    "response_format": "This form of it is known to another provider only.",
 }
+_CHOSEN = ("tool_choice", "response_format")
+"""Members that stand in another dialect's `native` when only that dialect can say them."""
+
 _COUNTED = (
     "model",
     "messages",
@@ -52,6 +59,9 @@ _COUNTED = (
     "context_management",
     "speed",
 )
+_IDENTIFYING = re.compile(r"@|^\+?[\d\s().-]{7,}$")
+"""Mail addresses and telephone numbers: the API refuses a user_id that names a person."""
+
 _TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 
 
@@ -104,8 +114,9 @@ def _refuse(request: ChatRequest) -> None:
         raise UnsupportedParameter("Claude models take no stop sequence made of white space only.", param="stop")
     if request.temperature is not None and not 0 <= request.temperature <= 1:
         raise UnsupportedParameter("Claude models take a temperature from 0 to 1.", param="temperature")
+    foreign = request.native.value if request.native is not None and request.native.dialect != DIALECT else {}
     for name, reason in _REFUSED.items():
-        if request.extra.get(name):
+        if request.extra.get(name) or (name in _CHOSEN and foreign.get(name)):
             raise UnsupportedParameter(f"{name} is not supported by Claude models. {reason}", param=name)
 
 
@@ -135,12 +146,14 @@ def _encode_rest(request: ChatRequest, out: EncodedRequest) -> None:
     if request.stream:
         out.body["stream"] = True
     user = request.user or request.extra.get("safety_identifier")
-    if isinstance(user, str):
+    named = isinstance(user, str) and _IDENTIFYING.search(user) is None
+    if named:
         out.body["metadata"] = {"user_id": user}
     tier = request.service_tier
     if tier in _TIERS:
         out.body["service_tier"] = _TIERS[tier]
     without_word = {
+        "user": bool(user) and not named,
         "service_tier": tier is not None and tier not in _TIERS,
         "seed": request.seed is not None,
         "presence_penalty": bool(request.presence_penalty),
