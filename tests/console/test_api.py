@@ -1,6 +1,9 @@
 """The JSON API: bearer keys, problem details, and answers whole or streamed."""
 
+import asyncio
 import json
+from collections.abc import MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from tenfold.core.errors import RateLimited, UpstreamUnavailable
 from tenfold.core.sse import SseDecoder
 from tests.console.browser import Browser
-from tests.support.console import ANSWER, FakeConsole
+from tests.support.console import ANSWER, FakeConsole, PausingCaller
 from tests.support.naughty import naughty_strings
 
 
@@ -188,3 +191,37 @@ async def test_openapi_names_the_routes_and_their_problems(api: httpx.AsyncClien
     assert {"200", "400", "401", "403", "429", "503"} <= set(ask["responses"])
     assert "application/problem+json" in ask["responses"]["401"]["content"]
     assert described["components"]["securitySchemes"]
+
+
+async def test_a_client_that_goes_away_ends_the_call(console: FakeConsole) -> None:
+    caller = PausingCaller()
+    console.use_caller(caller)
+    authorization = (await bearer(console))["authorization"]
+    body = b'{"question": "How?", "stream": true}'
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/api/v1/ask",
+        "query_string": b"",
+        "headers": [(b"authorization", authorization.encode()), (b"content-type", b"application/json")],
+    }
+    incoming = [{"type": "http.request", "body": body, "more_body": False}]
+    sent: list[object] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        if incoming:
+            return incoming.pop()
+        await caller.paused.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(10):
+        await console.app(scope, receive, send)
+
+    assert caller.closed == 1
+    assert not any(b"event: end" in message.get("body", b"") for message in sent if isinstance(message, dict))

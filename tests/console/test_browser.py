@@ -1,7 +1,7 @@
 """In a real browser: from sign up to the first answer, with scripts and without, on a desk and on a phone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,31 +11,13 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tenfold.assistant.fake import FakeCaller
-from tenfold.assistant.types import CallSummary
-from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import SystemClock
-from tenfold.core.principal import Principal
 from tests.console.browser import PASSWORD
 from tests.console.chromium import chromium, served
-from tests.support.console import ANSWER, FakeConsole, fake_console
+from tests.support.console import FakeConsole, PausingCaller, fake_console
 
 T = TypeVar("T")
 WAIT_S = 15
-
-
-class PausingCaller(FakeCaller):
-    """Stops after the first piece until told to go on."""
-
-    def __init__(self) -> None:
-        super().__init__(ANSWER)
-        self.go_on = asyncio.Event()
-
-    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
-        async for event in super().call(principal, request):
-            yield event
-            if isinstance(event, TextDelta):
-                await self.go_on.wait()
 
 
 @dataclass(frozen=True, kw_only=True)

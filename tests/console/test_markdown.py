@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.console.markdown import answer_html, document_html
+from tenfold.console.markdown import answer_html, document
 from tenfold.core.anchors import Anchors
 from tests.console.browser import Page
 from tests.support.naughty import naughty_strings
@@ -36,7 +36,7 @@ _PIECES = [
 
 @given(text=st.one_of(st.text(), st.lists(st.sampled_from(_PIECES), max_size=20).map("".join)))
 def test_no_markup_of_the_source_survives(text: str) -> None:
-    for html in (answer_html(text, frozenset({1})), document_html(text, "page")[1]):
+    for html in (answer_html(text, frozenset({1})), document(text, "page").html):
         for tag, attributes in Page(html).elements:
             assert tag in HARMLESS
             assert set(attributes) <= {"href", "rel", "id", "class", "start", "title"}
@@ -68,10 +68,10 @@ def test_only_marks_of_sources_become_links_and_only_outside_of_code() -> None:
     ],
 )
 def test_links_between_files_become_links_between_pages(href: str, expected: str | None) -> None:
-    _, html = document_html(f"see [this]({href}) and ![a picture](x.png)", "guides/keys")
+    html = document(f"see [this]({href}) and ![a picture](x.png)", "guides/keys").html
 
     assert Page(html).links == ([] if expected is None else [expected])
-    assert Page(html).text.strip() == "see this and a picture" or expected is not None
+    assert Page(html).text.split() == ["see", "this", "and", "a", "picture"]
     assert "<img" not in html
 
 
@@ -105,3 +105,20 @@ def test_the_start_page_comes_first_and_an_empty_folder_has_none(tmp_path: Path)
 
     assert [(entry.slug, entry.title) for entry in documentation.entries()] == [("index", "Start"), ("about", "about")]
     assert documentation.page("missing") is None
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_place_in_a_file_leads_to_the_heading_above_it(line_end: str, tmp_path: Path) -> None:
+    lines = ["before", "", "# Title", "", "text", "", "```", "# not a heading", "```", "", "## Part", "", "more"]
+    source = line_end.join(lines)
+    (tmp_path / "guide.md").write_bytes(source.encode())
+    documentation = MarkdownDocumentation(tmp_path)
+    source = (tmp_path / "guide.md").read_text()
+
+    def url_of(text: str) -> str:
+        return documentation.url("guide", source.index(text))
+
+    assert url_of("before") == "/docs/guide"
+    assert url_of("# Title") == url_of("text") == url_of("# not") == "/docs/guide#title"
+    assert url_of("## Part") == url_of("more") == "/docs/guide#part"
+    assert documentation.url("missing", 5) == "/docs/missing"

@@ -1,7 +1,8 @@
 """A console on fakes: real rules of access and assistant, nothing behind them but memory."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.fake import FakeUsage
 from tenfold.console.services import ConsoleServices
-from tenfold.core.chat import ChatEvent, ChatRequest
+from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.principal import Principal
 from tests.support.passwords import cheap_passwords
@@ -80,6 +81,23 @@ class SwitchedCaller:
 
     def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
         return self.caller.call(principal, request)
+
+
+class PausingCaller(FakeCaller):
+    """Stops after the first piece until told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__(ANSWER)
+        self.go_on = asyncio.Event()
+        self.paused = asyncio.Event()
+
+    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
+        async with aclosing(super().call(principal, request)) as events:
+            async for event in events:
+                yield event
+                if isinstance(event, TextDelta):
+                    self.paused.set()
+                    await self.go_on.wait()
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ HTML in the source stays text. Answers may hold no links or images: a document m
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from posixpath import dirname, join, normpath
 
 from markdown_it import MarkdownIt
@@ -14,6 +15,7 @@ from tenfold.core.anchors import Anchors
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _RELATIVE_PAGE = re.compile(r"(?P<path>[\w./-]+)\.md(?P<anchor>#[\w-]*)?")
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 
 
@@ -28,23 +30,37 @@ def answer_html(text: str, sources: frozenset[int]) -> str:
     return str(parser.renderer.render(tokens, parser.options, {}))
 
 
-def document_html(text: str, slug: str) -> tuple[str | None, str]:
-    """The title (its first heading of level 1) and the HTML of the documentation page `slug`; headings get anchors."""
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A documentation page. `sections`: where each heading begins in the source (characters), and its anchor."""
+
+    title: str | None  # the first heading of level 1
+    html: str
+    sections: tuple[tuple[int, str], ...]
+
+
+def document(text: str, slug: str) -> Document:
+    """The page of the Markdown file `slug`; its headings get anchors, its links to other files lead to their pages."""
     parser = _parser()
     anchors = Anchors()
     title: str | None = None
+    sections: list[tuple[int, str]] = []
+    line_starts = [0, *(line_end.end() for line_end in _LINE_END.finditer(text))]
     tokens = parser.parse(text)
     _without_styles(tokens)
     for number, token in enumerate(tokens):
         if token.type == "heading_open":
             heading = _plain_text(tokens[number + 1])
-            token.attrSet("id", anchors.next(heading))
+            anchor = anchors.next(heading)
+            token.attrSet("id", anchor)
+            sections.append((line_starts[token.map[0]] if token.map else 0, anchor))
             if title is None and token.tag == "h1":
                 title = heading
         elif token.type == "inline":
             token.children = list(_for_pages(token.children or (), slug))
     html = str(parser.renderer.render(tokens, parser.options, {}))
-    return title, html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    html = html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    return Document(title=title, html=html, sections=tuple(sections))
 
 
 def _parser() -> MarkdownIt:

@@ -130,6 +130,15 @@ class DocsPage:
     def title(self) -> str:
         return self.page.title
 
+    @property
+    def groups(self) -> list[tuple[str, list[DocEntry]]]:
+        """The entries under the folder they stand in; those in none come first, under no name."""
+        groups: dict[str, list[DocEntry]] = {}
+        for entry in self.entries:
+            folder = entry.slug.rpartition("/")[0]
+            groups.setdefault(folder.replace("-", " ").replace("/", " · ").capitalize(), []).append(entry)
+        return list(groups.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorPage:
