@@ -1,1 +1,1 @@
-"""Documents in, cited passages out."""
+"""Knowledge bases: documents are cut, indexed by words and by vectors, searched and cited. It answers nothing."""

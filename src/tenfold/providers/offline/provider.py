@@ -102,7 +102,7 @@ def _decode(block: bytes, kind: type[Body]) -> Body:
         raise InvalidRequest(f"The request cannot be read: {error}.") from None
 
 
-def _texts(given: str | list[str] | list[int] | list[list[int]]) -> list[str]:
+def _texts(given: str | list[str | int | list[int]]) -> list[str]:
     texts = [given] if isinstance(given, str) else given
     if not 1 <= len(texts) <= _MAX_INPUTS:
         raise InvalidRequest(f"input must hold 1 to {_MAX_INPUTS} texts.", param="input")

@@ -49,7 +49,7 @@ class ChatBody(Struct, frozen=True):
 
 class EmbeddingsBody(Struct, frozen=True):
     model: str
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[str | int | list[int]]
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] | None = None
 

@@ -1,0 +1,38 @@
+"""An embedder without a model, for tests of whatever stands on retrieval."""
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+
+from tenfold.core.errors import UpstreamUnavailable
+
+_WORD = re.compile(r"\w+")
+
+
+class FakeEmbedder:
+    """Texts that share words are near each other: each word adds to one place chosen by its hash.
+
+    Deterministic. `away` makes it raise UpstreamUnavailable."""
+
+    def __init__(self, dimensions: int = 384, fingerprint: str = "fake:1") -> None:
+        self.dimensions = dimensions
+        self.fingerprint = fingerprint
+        self.away = False
+        self.embedded: list[str] = []
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        if self.away:
+            raise UpstreamUnavailable("The embedder is away.")
+        self.embedded += texts
+        return [self._vector(text) for text in texts]
+
+    def _vector(self, text: str) -> list[float]:
+        vector = [0.0] * self.dimensions
+        for word in _WORD.findall(text.lower()):
+            digest = hashlib.sha256(word.encode("utf-8", "replace")).digest()
+            vector[int.from_bytes(digest[:4], "big") % self.dimensions] += 1.0
+        norm = math.hypot(*vector)
+        if norm == 0:
+            vector[0] = norm = 1.0
+        return [value / norm for value in vector]

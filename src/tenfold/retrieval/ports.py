@@ -1,0 +1,18 @@
+"""What retrieval needs from outside: something that turns texts into vectors."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Embedder(Protocol):
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model and its version. Vectors of two fingerprints are never compared."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector of length 1 for each text. Raises UpstreamError."""
+        ...

@@ -1,0 +1,62 @@
+"""From a source document to what is stored of it: its hash and its chunks. Pure."""
+
+import hashlib
+from collections.abc import Sequence
+
+from msgspec import Struct, json
+
+from tenfold.core.errors import InvalidRequest
+from tenfold.retrieval import analyzer, chunker
+from tenfold.retrieval.chunker import Chunk, chunk
+from tenfold.retrieval.types import SourceDocument
+
+MAX_DOCUMENT_CHARS = 4_000_000
+MAX_ID_BYTES = 1024
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    document: SourceDocument
+    hash: str
+    chunks: list[Chunk]
+
+
+def cleaned(document: SourceDocument) -> SourceDocument:
+    """What Postgres can store: no NUL, no lone surrogate. Raises InvalidRequest: no id, or too large."""
+    if not 1 <= len(document.id.encode("utf-8", "replace")) <= MAX_ID_BYTES:
+        raise InvalidRequest(f"A document's id has 1 to {MAX_ID_BYTES} bytes.", param="id")
+    if len(document.text) > MAX_DOCUMENT_CHARS:
+        raise InvalidRequest(f"A document has at most {MAX_DOCUMENT_CHARS:,} characters.", param="text")
+    return SourceDocument(
+        id=_storable(document.id),
+        text=_storable(document.text),
+        title=_storable(document.title),
+        url=_storable(document.url),
+        metadata=document.metadata,
+    )
+
+
+def content_hash(document: SourceDocument) -> str:
+    """Of all that is stored, and of how it is cut: what hashes the same needs no work."""
+    facts = [chunker.VERSION, document.title, document.url, document.metadata, document.text]
+    return hashlib.sha256(json.encode(facts, order="deterministic")).hexdigest()
+
+
+def prepare(documents: Sequence[SourceDocument], hashes: Sequence[str]) -> list[Prepared]:
+    return [
+        Prepared(document=document, hash=content, chunks=chunk(document.text))
+        for document, content in zip(documents, hashes, strict=True)
+    ]
+
+
+def indexed_words(title: str, heading: str, text: str) -> str:
+    return analyzer.chunk_words(title, heading, text)
+
+
+def embedded_text(title: str, heading: str, text: str) -> str:
+    """What a chunk's vector is made of: the chunk under its title and headings."""
+    above = " > ".join(part for part in (title, heading) if part)
+    return f"{above}\n{text}" if above else text
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")

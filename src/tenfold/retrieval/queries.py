@@ -1,0 +1,196 @@
+"""The SQL of knowledge bases. Every statement names the tenant ($1) and the knowledge base ($2)."""
+
+from typing import Final
+
+# -- the knowledge base ------------------------------------------------------------------------
+
+FIND_KB: Final = """
+SELECT id, chunk_count, term_total, embedder, embedded_revision = revision AS embedded
+FROM knowledge_bases WHERE tenant_id = $1 AND name = $2
+"""
+
+CREATE_KB: Final = """
+INSERT INTO knowledge_bases (tenant_id, id, name, analyzer) VALUES ($1, $3, $2, $4)
+ON CONFLICT (tenant_id, name) DO NOTHING
+"""
+
+STATUS: Final = """
+SELECT document_count, chunk_count, embedder, embedded_revision = revision AS embedded,
+       (SELECT count(*) FROM chunk_vectors v WHERE v.tenant_id = $1 AND v.kb_id = k.id) AS vectors
+FROM knowledge_bases k WHERE tenant_id = $1 AND name = $2
+"""
+
+# One process at a time: the row is the lease, and taking it again locks it for the rest of the transaction.
+# {purpose} is "write" or "embed".
+TAKE_LEASE: Final = """
+UPDATE knowledge_bases SET {purpose}_holder = $3, {purpose}_until = now() + make_interval(secs => $4)
+WHERE tenant_id = $1 AND name = $2
+  AND ({purpose}_holder IS NULL OR {purpose}_holder = $3 OR {purpose}_until < now())
+RETURNING id, analyzer, next_chunk, embedder
+"""
+
+DROP_LEASE: Final = """
+UPDATE knowledge_bases SET {purpose}_holder = NULL, {purpose}_until = NULL
+WHERE tenant_id = $1 AND name = $2 AND {purpose}_holder = $3
+"""
+
+COUNT_CHANGE: Final = """
+UPDATE knowledge_bases SET revision = revision + 1, document_count = document_count + $3,
+    chunk_count = chunk_count + $4, term_total = term_total + $5, next_chunk = next_chunk + $6
+WHERE tenant_id = $1 AND id = $2
+"""
+
+# -- documents and chunks ------------------------------------------------------------------------
+
+HASHES: Final = "SELECT id, hash FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id = ANY ($3::text[])"
+
+ABSENT: Final = """
+SELECT id FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id <> ALL ($3::text[]) ORDER BY id
+"""
+
+OLD_CHUNKS: Final = """
+SELECT c.number, d.title, c.heading, c.text
+FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
+WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.document_id = ANY ($3::text[])
+"""
+
+DELETE_VECTORS: Final = "DELETE FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2 AND number = ANY ($3::bigint[])"
+DELETE_CHUNKS: Final = "DELETE FROM chunks WHERE tenant_id = $1 AND kb_id = $2 AND number = ANY ($3::bigint[])"
+DELETE_DOCUMENTS: Final = "DELETE FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id = ANY ($3::text[])"
+
+PUT_DOCUMENTS: Final = """
+INSERT INTO documents (tenant_id, kb_id, id, hash, title, url, metadata)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (tenant_id, kb_id, id) DO UPDATE
+SET hash = excluded.hash, title = excluded.title, url = excluded.url, metadata = excluded.metadata, updated_at = now()
+"""
+
+INSERT_CHUNKS: Final = """
+INSERT INTO chunks (tenant_id, kb_id, number, document_id, ordinal, heading, text, span_start, span_end)
+SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::int[])
+"""
+
+# -- the inverted index ------------------------------------------------------------------------
+
+# $3 chunk numbers, $4 their words. Returns the number of words that count.
+INSERT_POSTINGS: Final = """
+WITH counted AS (
+    SELECT number, lexeme COLLATE "C" AS term, least(cardinality(positions), 255) AS frequency,
+           sum(cardinality(positions)) OVER (PARTITION BY number) AS length
+    FROM unnest($3::bigint[], $4::text[]) AS chunk (number, words), unnest(to_tsvector('english', words))
+), put AS (
+    INSERT INTO postings AS p (tenant_id, kb_id, term, bucket, entries)
+    SELECT $1, $2, term, number >> 7,
+           array_agg((number << 24) | (least(length, 65535)::bigint << 8) | frequency ORDER BY number)
+    FROM counted GROUP BY term, number >> 7
+    ON CONFLICT (tenant_id, kb_id, term, bucket) DO UPDATE SET entries = p.entries || excluded.entries
+)
+SELECT coalesce(sum(frequency), 0)::bigint FROM counted
+"""
+
+# The same arguments, for chunks that go. Returns the number of words that counted.
+DELETE_POSTINGS: Final = """
+WITH counted AS (
+    SELECT number, lexeme COLLATE "C" AS term, least(cardinality(positions), 255) AS frequency
+    FROM unnest($3::bigint[], $4::text[]) AS chunk (number, words), unnest(to_tsvector('english', words))
+), rows AS (
+    SELECT term, number >> 7 AS bucket, array_agg(number) AS numbers FROM counted GROUP BY term, number >> 7
+), emptied AS (
+    DELETE FROM postings p USING rows r
+    WHERE p.tenant_id = $1 AND p.kb_id = $2 AND p.term = r.term AND p.bucket = r.bucket
+      AND NOT EXISTS (SELECT FROM unnest(p.entries) entry WHERE entry >> 24 <> ALL (r.numbers))
+), thinned AS (
+    UPDATE postings p
+    SET entries = ARRAY (SELECT entry FROM unnest(p.entries) entry WHERE entry >> 24 <> ALL (r.numbers))
+    FROM rows r
+    WHERE p.tenant_id = $1 AND p.kb_id = $2 AND p.term = r.term AND p.bucket = r.bucket
+      AND EXISTS (SELECT FROM unnest(p.entries) entry WHERE entry >> 24 <> ALL (r.numbers))
+)
+SELECT coalesce(sum(frequency), 0)::bigint FROM counted
+"""
+
+DELETE_INDEX: Final = "DELETE FROM postings WHERE tenant_id = $1 AND kb_id = $2"
+
+CHUNKS_AFTER: Final = """
+SELECT c.number, d.title, c.heading, c.text
+FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
+WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.number > $3 ORDER BY c.number LIMIT $4
+"""
+
+SET_INDEXED: Final = """
+UPDATE knowledge_bases SET analyzer = $3, term_total = $4, revision = revision + 1 WHERE tenant_id = $1 AND id = $2
+"""
+
+# -- vectors ------------------------------------------------------------------------
+
+# The type of the column: halfvec, or real[] where the server has no pgvector.
+VECTOR_TYPE: Final = """
+SELECT format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = 'chunk_vectors'::regclass AND attname = 'embedding'
+"""
+
+UNEMBEDDED: Final = """
+SELECT c.number, d.title, c.heading, c.text
+FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
+WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.number > $3 AND NOT EXISTS (
+    SELECT FROM chunk_vectors v WHERE v.tenant_id = $1 AND v.kb_id = $2 AND v.number = c.number)
+ORDER BY c.number LIMIT $4
+"""
+
+# Chunks may have gone while they were embedded. {type} is that of the column.
+INSERT_VECTOR: Final = """
+INSERT INTO chunk_vectors (tenant_id, kb_id, number, embedding)
+SELECT $1, $2, $3, $4::real[]::{type} WHERE EXISTS (
+    SELECT FROM chunks WHERE tenant_id = $1 AND kb_id = $2 AND number = $3)
+ON CONFLICT DO NOTHING
+"""
+
+FORGET_VECTORS: Final = "DELETE FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2"
+SET_EMBEDDER: Final = """
+UPDATE knowledge_bases SET embedder = $3, embedded_revision = NULL WHERE tenant_id = $1 AND id = $2
+"""
+SET_EMBEDDED: Final = "UPDATE knowledge_bases SET embedded_revision = revision WHERE tenant_id = $1 AND id = $2"
+
+# -- search ------------------------------------------------------------------------
+
+# BM25 (Robertson and Zaragoza 2009). $3 the question's words, $4 chunks in all, $5 their average length, $6 k1, $7 b,
+# $8 how many. `share` is the part of the question's weight that the chunk holds.
+SEARCH_WORDS: Final = """
+WITH asked AS (
+    SELECT lexeme COLLATE "C" AS term FROM unnest(to_tsvector('english', $3))
+), held AS MATERIALIZED (
+    SELECT p.term, p.entries FROM postings p
+    WHERE p.tenant_id = $1 AND p.kb_id = $2 AND p.term = ANY (ARRAY (SELECT term FROM asked))
+), weighed AS MATERIALIZED (
+    SELECT term, ln(1 + ($4 - holding + 0.5) / (holding + 0.5)) AS weight
+    FROM (SELECT a.term, coalesce(sum(cardinality(h.entries)), 0)::float8 AS holding
+          FROM asked a LEFT JOIN held h ON h.term = a.term GROUP BY a.term) counted
+)
+SELECT entry >> 24 AS number,
+       sum(weight * (entry & 255) * ($6 + 1)
+           / ((entry & 255) + $6 * (1 - $7 + $7 * ((entry >> 8) & 65535) / $5))) AS score,
+       sum(weight) / (SELECT sum(weight) FROM weighed) AS share
+FROM held JOIN weighed USING (term), unnest(entries) entry
+GROUP BY entry >> 24 ORDER BY score DESC, number LIMIT $8
+"""
+
+# Exact: materialized, so that no index of a later day can turn it into an approximate scan that loses what the tenant's
+# filter leaves out (measured: recall 0.75).
+SEARCH_VECTORS: Final = """
+WITH near AS MATERIALIZED (
+    SELECT number, embedding <=> $3::real[]::halfvec AS distance
+    FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2
+)
+SELECT number, 1 - distance AS cosine FROM near ORDER BY distance, number LIMIT $4
+"""
+
+# Without pgvector: the vectors of the chunks that the words found.
+VECTORS_OF: Final = """
+SELECT number, embedding FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2 AND number = ANY ($3::bigint[])
+"""
+
+PASSAGES: Final = """
+SELECT c.number, c.document_id, d.hash, d.title, d.url, c.heading, c.text, c.span_start, c.span_end
+FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
+WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.number = ANY ($3::bigint[])
+"""

@@ -1,0 +1,43 @@
+"""What goes into a knowledge base and what is found in it."""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class SourceDocument(Struct, frozen=True, kw_only=True):
+    """`id` is the caller's own name for it and stays when the text changes; `url` leads a person to it."""
+
+    id: str
+    text: str  # Markdown or plain
+    title: str = ""
+    url: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Passage(Struct, frozen=True, kw_only=True):
+    """A chunk that was found. `text` is `document[span[0]:span[1]]` of the version named by `document_hash`."""
+
+    document_id: str
+    document_hash: str
+    title: str
+    url: str
+    heading: str  # path of headings, "Guide > Install"; empty at the top
+    text: str
+    span: tuple[int, int]
+    score: float  # orders the passages of one search; not comparable between searches
+    relevance: float  # 0: nothing in common with the question, 1: says the same
+
+
+class IngestReport(Struct, frozen=True, kw_only=True):
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+
+
+class KnowledgeStatus(Struct, frozen=True, kw_only=True):
+    documents: int
+    chunks: int
+    embedded: int  # chunks that have their vector
+    vectors_in_use: bool  # searches use them: all are there and of the current model
