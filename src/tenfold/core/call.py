@@ -86,6 +86,7 @@ class Call:
     stream_bytes: int = 0
     # 6 validate
     usage: Usage | None = None
+    begun_usage: Usage | None = None  # what a stream told at its start, for the case that it tells no more
     estimated: bool = False
     # 7 settle
     cost_nano: int | None = None  # None: no price is known

@@ -79,8 +79,10 @@ class _Receive:
             return {"type": "http.disconnect"}
         if self._chunks is None:
             self._chunks = aiter(self._proto)
-        chunk = await anext(self._chunks, None)
-        if chunk is None:
+        try:
+            # Not `anext(chunks, None)`: CPython 3.11 crashes on it where an iterator ends by raising at once, as here.
+            chunk = await anext(self._chunks)
+        except StopAsyncIteration:
             self._done = True
             return {"type": "http.request", "body": b"", "more_body": False}
         self._read += len(chunk)

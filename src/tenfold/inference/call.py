@@ -5,7 +5,7 @@ A next target is tried only while the client has seen nothing and the failure is
 
 from tenfold.core.call import Call
 from tenfold.core.chat import ChatRequest
-from tenfold.core.errors import TenfoldError, UpstreamError
+from tenfold.core.errors import TenfoldError, UnsupportedParameter, UpstreamError
 from tenfold.inference.ports import ClientDialect
 from tenfold.inference.route import Route, Target
 from tenfold.providers.ports import Exchange, Headers, WireRequest
@@ -60,7 +60,7 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
             return target, await _attempt(question, target)
         except TenfoldError as error:
             call.provider, call.upstream_model = target.provider.name, target.upstream_model
-            if number == last or not error.retryable:
+            if number == last or not (error.retryable or isinstance(error, UnsupportedParameter)):
                 raise
     raise AssertionError("a route has at least one target")
 

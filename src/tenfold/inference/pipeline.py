@@ -5,6 +5,7 @@
 
 import time
 from asyncio import CancelledError
+from contextlib import aclosing
 
 from tenfold.cache.exact import Answer
 from tenfold.core.call import Call
@@ -87,17 +88,20 @@ class Pipeline:
         call = question.call
         await check_stream_head(exchange, target)
         sender = respond.begin_stream(call, responder)
-        relay = PassingRelay if question.speaks(target) else TranslatingRelay
+        relay = (PassingRelay if question.speaks(target) else TranslatingRelay)(question, target, exchange)
         kept: list[bytes] | None = [] if call.cache_state == "miss" else None
         try:
-            async for frames in relay(question, target, exchange).frames():
-                if kept is not None:
-                    kept.append(frames)
-                await sender.send_bytes(frames)
+            async with aclosing(relay.frames()) as stream:
+                async for frames in stream:
+                    if kept is not None:
+                        kept.append(frames)
+                    await sender.send_bytes(frames)
         except UpstreamError as error:
             call.status, call.error = "cut", error
             await sender.send_bytes(question.dialect.error_frame(error, call.request_id))
             return
+        finally:
+            relay.left()
         if call.error is not None:  # the upstream told of its failure in its own words, which went through
             call.status = "cut"
             return

@@ -33,7 +33,7 @@ def _whole_headers(call: Call) -> list[tuple[str, str]]:
 def fail(call: Call, error: TenfoldError, dialect: ClientDialect, responder: Responder) -> None:
     """The error as this dialect's clients know it; an upstream's own status is kept."""
     call.http_status = error.status
-    headers = [JSON, *_about(call), *retry_headers(error)]
+    headers = [JSON, *dict((*_about(call), *retry_headers(error))).items()]  # both may carry the upstream's limits
     responder.whole(error.status, headers, dialect.encode_error(error, call.request_id))
 
 

@@ -3,6 +3,8 @@ also for one that failed, was cut or was abandoned."""
 
 import time
 
+from msgspec import structs
+
 from tenfold.core.call import Call
 from tenfold.core.usage import Usage
 from tenfold.inference.ports import OutcomeSink
@@ -30,10 +32,11 @@ def estimate(call: Call) -> None:
     if call.usage is not None or call.first_byte is None:
         return
     call.estimated = True
+    known = call.begun_usage or Usage(input_tokens=-(-len(call.body) // BYTES_PER_INPUT_TOKEN))
     output = -(-call.stream_bytes // BYTES_PER_STREAMED_TOKEN)
     if call.peek is not None and call.peek.max_tokens is not None:
         output = min(output, call.peek.max_tokens * call.peek.n)
-    call.usage = Usage(input_tokens=-(-len(call.body) // BYTES_PER_INPUT_TOKEN), output_tokens=output)
+    call.usage = structs.replace(known, output_tokens=max(output, known.output_tokens))
 
 
 def settle(call: Call, target: Target | None, sink: OutcomeSink) -> None:

@@ -1,11 +1,11 @@
 """Stage 6, validate: is what came back a whole, readable reply? A cut or malformed one never passes as a good one."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from msgspec import structs
 
-from tenfold.core.chat import ChatEvent, Ended, Failed, Metered
+from tenfold.core.chat import ChatEvent, Ended, Failed, Metered, Started
 from tenfold.core.errors import BrokenStream, UpstreamError
 from tenfold.inference.call import Question
 from tenfold.inference.frames import FrameGuard
@@ -50,32 +50,37 @@ class PassingRelay:
         self._question = question
         self._wire = target.provider.wire
         self._exchange = exchange
+        self._guard = FrameGuard()
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """Raises UpstreamError when the stream breaks or ends early."""
-        call, wire, guard = self._question.call, self._wire, FrameGuard()
-        strip = self._question.asked_usage
-        try:
-            async for block in self._exchange.blocks():
-                if call.first_byte is None:
-                    call.first_byte = time.perf_counter()
-                frames = guard.feed(block)
-                if strip:
-                    frames = wire.without_usage_frame(frames)
-                if frames:
-                    yield frames
-        finally:
-            call.stream_bytes = guard.size
+        call, guard = self._question.call, self._guard
+        strip = self._wire.without_usage_frame if self._question.asked_usage else None
+        async for block in self._exchange.blocks():
+            if call.first_byte is None:
+                call.first_byte = time.perf_counter()
+            frames = guard.feed(block)
+            if strip is not None:
+                frames = strip(frames)
+            if frames:
+                yield frames
         rest = guard.rest()
-        facts = wire.stream_facts(guard.head, guard.tail)
-        if facts.failed:
-            call.error = BrokenStream("The provider ended the stream with an error.")
-        elif not facts.complete:
-            raise BrokenStream(_CUT)
-        else:
+        facts = self._wire.stream_facts(guard.head, guard.tail)
+        if facts.complete:
             call.usage = facts.usage
+        elif facts.failed:
+            call.error = BrokenStream("The provider ended the stream with an error.")
+        else:
+            raise BrokenStream(_CUT)
         if rest:
             yield rest
+
+    def left(self) -> None:
+        """However it ended: what is known for the receipt."""
+        call = self._question.call
+        call.stream_bytes = self._guard.size
+        if call.usage is None and self._guard.size:
+            call.begun_usage = self._wire.stream_facts(self._guard.head, b"").usage
 
 
 class TranslatingRelay:
@@ -87,7 +92,7 @@ class TranslatingRelay:
         self._exchange = exchange
         self._ended = False
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """Raises UpstreamError when the stream breaks or ends early."""
         call = self._question.call
         encoder = self._question.dialect.reply_encoder(self._question.canonical())
@@ -108,12 +113,17 @@ class TranslatingRelay:
         if frames:
             yield frames
 
+    def left(self) -> None:
+        """However it ended: everything is on the call already."""
+
     def _note(self, events: list[ChatEvent]) -> None:
         """Read usage, failure and the end off the events."""
         call = self._question.call
         for event in events:
             if isinstance(event, Metered):
                 call.usage = event.usage
+            elif isinstance(event, Started):
+                call.begun_usage = event.usage
             elif isinstance(event, Failed):
                 call.error = UpstreamError(
                     event.message, status=event.status, kind=event.kind, upstream_code=event.code
