@@ -17,7 +17,7 @@ from tenfold.store.errors import StartupError
 
 SERVICE_USER = "tenfold-postgres"
 DATA_BY_CWD = "/proc/self/cwd"  # every Postgres process stays in the data folder for life
-_SPARE_USERS = ("postgres", "nobody")  # where no user can be added (read-only image without useradd)
+SPARE_USERS = ("postgres", "nobody")  # where no user can be added (read-only image without useradd)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ def _service_account() -> Account:
         return _account(pwd.getpwnam(SERVICE_USER))
     except KeyError:
         _add_user()
-    for name in (SERVICE_USER, *_SPARE_USERS):
+    for name in (SERVICE_USER, *SPARE_USERS):
         try:
             return _account(pwd.getpwnam(name))
         except KeyError:

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -35,7 +36,8 @@ from tenfold.store.postgres.state import State, new_password, read_state, write_
 
 # Below the range that systems give to outgoing connections, so that it is free again at a restart.
 _PORTS = range(20_000, 32_000)
-_CONNECT_S = 1.0
+_ANSWER_S = 2.0
+_TLS_REQUEST = struct.pack("!II", 8, 80877103)  # PostgreSQL protocol: SSLRequest
 _POLL_S = 0.01
 _LEFTOVERS_S = 5.0  # sessions notice within this that their postmaster is gone, unless a query keeps them busy
 _PORT_TRIES = 5
@@ -69,10 +71,7 @@ class Cluster:
     def is_alive(self) -> bool:
         """Whether the postmaster lives. Cheap, as it is asked all the time: a connection would cost it a fork."""
         with told_plainly(self.folder):
-            if locks.is_free(self._cluster_lock):
-                return False
-            pid = postmaster_pid(self.data)
-            return pid is not None and is_postmaster(pid, self.data)
+            return not locks.is_free(self._cluster_lock) and self._postmaster() is not None
 
     def stop(self) -> None:
         """Gives the lease back; when it was the last, waits until Postgres has stopped."""
@@ -98,7 +97,7 @@ class Cluster:
         if locks.is_free(self._cluster_lock):
             return None
         state = read_state(self._state_path)
-        if state is None or not _accepts(state.port) or not self._says_ready():
+        if state is None or not self._says_ready() or not _answers(state.port):
             return None
         return state
 
@@ -141,8 +140,7 @@ class Cluster:
             state = self._running()
             if state is not None:
                 return state
-            known = read_state(self._state_path)
-            if known is not None and not _accepts(known.port) and time.monotonic() > leftovers_at:
+            if time.monotonic() > leftovers_at and self._postmaster() is None:
                 kill_leftovers(self.data)
             if time.monotonic() > until:
                 raise StartupError(
@@ -197,26 +195,37 @@ class Cluster:
         """Fast shutdown, for the case that no guardian is left to do it."""
         if locks.is_free(self._cluster_lock):
             return
-        pid = postmaster_pid(self.data)
-        if pid is not None and is_postmaster(pid, self.data):
+        pid = self._postmaster()
+        if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
 
     def _wait_for_silence(self, until: float) -> None:
+        leftovers_at = time.monotonic() + _LEFTOVERS_S
         while not locks.is_free(self._cluster_lock) and time.monotonic() < until:
+            if time.monotonic() > leftovers_at and self._postmaster() is None:
+                kill_leftovers(self.data)
             time.sleep(_POLL_S)
+
+    def _postmaster(self) -> int | None:
+        """Its pid while it lives."""
+        pid = postmaster_pid(self.data)
+        return pid if pid is not None and is_postmaster(pid, self.data) else None
 
     def _says_ready(self) -> bool:
         lines = pid_file(self.data)
         return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
-def _accepts(port: int) -> bool:
+def _answers(port: int) -> bool:
+    """Asks for TLS, which is answered by one byte before any login. That a connection is taken says nothing: the
+    kernel takes it for a server that is just dying."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S).close()
+        with socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_S) as connection:
+            connection.sendall(_TLS_REQUEST)
+            return connection.recv(1) in (b"N", b"S")
     except OSError:
         return False
-    return True
 
 
 def _free_port() -> int:

@@ -30,6 +30,10 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r"error while loading shared libraries", "a library that Postgres needs is not on this machine"),
 )
 _PORT_TAKEN = re.compile(r"could not bind .*Address (already )?in use|could not create any TCP/IP sockets")
+_SETTING = re.compile(
+    r"(?:unrecognized configuration parameter|invalid value for parameter|parameter \".+\" (?:requires|cannot)"
+    r"|syntax error in file) .+"
+)
 _TELLING_LINE = re.compile(r"\b(?:FATAL|PANIC|ERROR|initdb: error|error):\s*(?P<text>.+)")
 
 
@@ -42,6 +46,9 @@ def explain(what: str, output: str) -> str:
     for pattern, cause in _CAUSES:
         if re.search(pattern, output):
             return f"{what}: {cause}."
+    setting = _SETTING.search(output)
+    if setting:
+        return f"{what}: {setting[0].strip()}."
     told = _TELLING_LINE.findall(output)
     if told:
         return f"{what}: {told[-1].strip()}."
