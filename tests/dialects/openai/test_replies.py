@@ -376,6 +376,8 @@ JSON = st.recursive(
 def test_any_bytes_are_a_reply_or_an_upstream_error(raw: bytes) -> None:
     WIRE.usage_of_reply(raw)
     try:
-        WIRE.decode_chat(raw)
+        reply = WIRE.decode_chat(raw)
     except UpstreamError as error:
         assert error.message
+    else:
+        assert json.loads(DIALECT.encode_reply(reply, ASKED))["choices"]

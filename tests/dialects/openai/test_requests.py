@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenfold.core.chat import (
     AudioPart,
@@ -26,7 +28,7 @@ from tenfold.core.chat import (
 from tenfold.core.errors import InvalidRequest, UnsupportedParameter
 from tenfold.edge.dialects.openai import OpenAIDialect
 from tenfold.providers.openai import OpenAIWire, UpstreamFacts, upstream_facts
-from tests.dialects.openai.vectors import PROVIDERS, requests
+from tests.dialects.openai.vectors import PROVIDERS, requests, spots
 from tests.support.openai_schema import assert_valid, official_examples
 
 DIALECT = OpenAIDialect()
@@ -111,8 +113,8 @@ def test_official_examples_come_out_as_they_went_in_and_valid() -> None:
         assert_valid("CreateChatCompletionRequest", out)
 
 
-def test_every_member_survives() -> None:
-    members: JsonObject = {
+def every_member() -> JsonObject:
+    return {
         "model": "m",
         "messages": [
             {"role": "developer", "content": "d"},
@@ -189,7 +191,11 @@ def test_every_member_survives() -> None:
         "safety_identifier": "s",
         "min_p": 0.1,
         "chat_template_kwargs": {"enable_thinking": False},
-    }  # fmt: skip
+    }
+
+
+def test_every_member_survives() -> None:
+    members = every_member()
     out = encoded(decoded(**members))
     assert out.pop("max_tokens") == members.pop("max_completion_tokens")
     assert {name: (out.get(name), member) for name, member in members.items() if out.get(name) != member} == {}
@@ -215,6 +221,25 @@ def test_a_choice_only_openai_knows_goes_back_to_it(choice: JsonObject) -> None:
 def test_a_format_only_some_server_knows_goes_back_to_it() -> None:
     grammar = {"type": "grammar", "grammar": "root ::= x"}
     assert encoded(decoded(response_format=grammar))["response_format"] == grammar
+
+
+@given(data=st.data())
+def test_what_the_front_door_lets_in_can_be_sent_on(data: st.DataObject) -> None:
+    spot, key = data.draw(st.sampled_from(spots(value := every_member())))
+    spot[key] = data.draw(JSON)
+    try:
+        request = DIALECT.decode_chat(json.dumps(value).encode())
+    except InvalidRequest as error:
+        assert error.message
+        return
+    assert encoded(request)["model"] == "m"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 # -- what the other dialects get to see ------------------------------------------------------

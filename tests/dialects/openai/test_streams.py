@@ -374,9 +374,25 @@ def test_thoughts_in_every_servers_words() -> None:
 
 
 def test_a_provider_that_breaks_a_choice_off_fails() -> None:
-    last = events_of(stream_of({"content": "half"}, finish="error"))[-1]
+    stream = stream_of({"content": "half"}, finish="error")
+    last = events_of(stream)[-1]
     assert isinstance(last, Failed)
     assert (last.kind, last.status) == ("incomplete_reply", 502)
+    facts = WIRE.stream_facts(stream, stream)
+    assert (facts.failed, facts.complete) == (True, False)
+
+
+def test_what_comes_after_the_finish_is_not_read() -> None:
+    stream = stream_of({"content": "a"})
+    again = stream.removesuffix(b"data: [DONE]\n\n") + stream_of({"content": "b"}, finish="length")
+    assert events_of(again) == events_of(stream)
+
+
+def test_odd_members_that_say_nothing_do_not_break_a_stream() -> None:
+    events = events_of(stream_of({"content": "a"}, created="soon", usage="much", error=None, service_tier=None))
+    assert events[0] == Started(id="i", model="m")
+    assert events[-1] == Ended()
+    assert not any(isinstance(event, Metered) for event in events)
 
 
 def test_spoken_replies_are_put_together() -> None:

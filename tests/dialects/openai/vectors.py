@@ -66,3 +66,9 @@ def chunks(stream: bytes) -> list[dict[str, Any]]:
     """The JSON of every data line."""
     lines = (line[5:].strip() for line in stream.splitlines() if line.startswith(b"data:"))
     return [json.loads(line) for line in lines if line != b"[DONE]"]
+
+
+def spots(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) of a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [spot for key, inner in items for spot in [(value, key), *spots(inner)]]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from msgspec import Raw, Struct, json
 from msgspec.json import Decoder
 
-from tenfold.core.chat import JsonObject
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.usage import Usage
 from tenfold.core.usage_wire import openai_usage
 from tenfold.providers.openai.errors import UNREADABLE
+from tenfold.providers.openai.reply import is_broken
 from tenfold.providers.ports import StreamFacts
 
 # -- requests --------------------------------------------------------------------------------
@@ -54,32 +54,40 @@ _DONE = (b"data: [DONE]", b"data:[DONE]")
 
 class _UsageFrame(Struct):
     choices: list[object] | None = None
-    usage: JsonObject | None = None
+    usage: object = None
     error: object = None
 
 
 _FRAME = Decoder(_UsageFrame)
+_USAGE_WINDOW = 2048  # a usage frame is 200 to 700 bytes
 
 
 def without_usage_frame(frames: bytes) -> bytes:
     """Whole frames less the one that holds usage and no choice. Frames without choices that hold something else stay
-    (Azure's prompt_filter_results come so). No frame is parsed unless its bytes look like that one."""
-    if b'"choices":[]' not in frames and b'"choices": []' not in frames:
+    (Azure's prompt_filter_results come so). No frame is parsed unless its bytes look like that one.
+
+    That frame is the last but `[DONE]`, so only the end of a burst is searched (2 us instead of 80 for 64 events).
+    """
+    window = max(0, len(frames) - _USAGE_WINDOW)
+    place = max(frames.rfind(b'"choices":[]', window), frames.rfind(b'"choices": []', window))
+    if place < 0:
         return frames
-    kept, start = [], 0
-    for end in [*(match.end() for match in _BLANK_LINE.finditer(frames)), len(frames)]:
-        frame = frames[start:end]
-        if not _is_usage_frame(frame):
-            kept.append(frame)
-        start = end
-    return b"".join(kept)
+    start = 0
+    for blank in _BLANK_LINE.finditer(frames, window):
+        if blank.start() < place:
+            start = blank.end()
+        elif _is_usage_frame(frames[start : blank.end()]):
+            return frames[:start] + frames[blank.end() :]
+        else:
+            return frames
+    return frames
 
 
 def _is_usage_frame(frame: bytes) -> bool:
     if b'"usage"' not in frame or b'"choices"' not in frame:
         return False
     read = _read_frame(frame)
-    return read is not None and not read.choices and read.usage is not None and not read.error
+    return read is not None and not read.choices and isinstance(read.usage, dict) and not read.error
 
 
 def _read_frame(frame: bytes) -> _UsageFrame | None:
@@ -117,7 +125,8 @@ def stream_facts(head: bytes, tail: bytes, *, ends_with_done: bool) -> StreamFac
             failed = failed or frame.startswith(b"event: error") or (read is not None and bool(read.error))
         if usage is None and b'"usage"' in frame and b'"usage":null' not in frame:
             read = _read_frame(frame)
-            usage = openai_usage(read.usage) if read is not None and read.usage is not None else None
+            usage = openai_usage(read.usage) if read is not None and isinstance(read.usage, dict) else None
+    failed = failed or any(is_broken(word) for word in reasons)
     complete = done or (not ends_with_done and bool(reasons) and tail.endswith(b"\n\n"))
     return StreamFacts(
         complete=complete and not failed, usage=usage, finish_reasons=tuple(reversed(reasons)), failed=failed

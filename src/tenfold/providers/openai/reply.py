@@ -42,9 +42,14 @@ _REASONS: dict[str, FinishReason] = {
 _BROKEN = frozenset({"error", "abort", "insufficient_system_resource"})  # Mistral, OpenRouter; vLLM, SGLang; DeepSeek
 
 
+def is_broken(word: str) -> bool:
+    """Whether a finish_reason says that the provider broke the reply off."""
+    return word in _BROKEN
+
+
 def finish_reason(word: str) -> FinishReason:
     """An undocumented word counts as a plain stop. Raises UpstreamError when the word says that the reply is broken."""
-    if word in _BROKEN:
+    if is_broken(word):
         raise UpstreamError(
             f"The provider broke the reply off (finish_reason '{word}').", status=502, kind="incomplete_reply"
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.json import Decoder
 
 from tenfold.core.chat import (
@@ -54,10 +54,10 @@ class _Choice(Struct):
 class _Chunk(Struct):
     id: str | None = None
     model: str | None = None
-    object: str | None = None
-    created: int | float | None = None
+    kind: str | None = field(default=None, name="object")
+    created: object = None
     choices: list[_Choice] | None = None
-    usage: JsonObject | None = None
+    usage: object = None
     error: Any = None
     message: Any = None
     system_fingerprint: str | None = None
@@ -117,9 +117,8 @@ class OpenAIStreamDecoder:
             chunk = _CHUNK.decode(event.data)
         except UNREADABLE:
             return self._unreadable(event)
-        if chunk.error or event.event == "error" or chunk.object == "error":
-            if chunk.usage is not None:
-                self._usage = openai_usage(chunk.usage) or self._usage
+        if chunk.error or event.event == "error" or chunk.kind == "error":
+            self._meter(chunk)
             return self._failed_by(event.data)
         out: list[ChatEvent] = []
         if not self._started and (chunk.id or chunk.choices):
@@ -128,7 +127,7 @@ class OpenAIStreamDecoder:
                 Started(
                     id=chunk.id or "",
                     model=chunk.model or "",
-                    created_s=int(chunk.created or 0),
+                    created_s=int(chunk.created) if isinstance(chunk.created, int | float) else 0,
                     system_fingerprint=chunk.system_fingerprint,
                     service_tier=chunk.service_tier,
                 )
@@ -138,20 +137,25 @@ class OpenAIStreamDecoder:
                 self._read_choice(choice, out)
         except UpstreamError as error:
             return out + self._fail(Failed(message=error.message, kind=error.kind, status=error.status))
-        if chunk.usage is not None:
-            self._usage = openai_usage(chunk.usage) or self._usage
+        self._meter(chunk)
         return out
+
+    def _meter(self, chunk: _Chunk) -> None:
+        """The last one counts: some servers tell the usage so far in every chunk."""
+        if isinstance(chunk.usage, dict):
+            self._usage = openai_usage(chunk.usage) or self._usage
 
     def _read_choice(self, choice: _Choice, out: list[ChatEvent]) -> None:
         """Raises UpstreamError when the provider says it broke the choice off."""
         index = choice.index
-        if index not in self._finished:
-            self._open.add(index)
+        if index in self._finished:
+            return  # OpenRouter says the reason twice; nothing more can be said of a finished choice
+        self._open.add(index)
         if choice.delta is not None:
             self._read_delta(choice.delta, index, choice.logprobs, out)
         elif choice.logprobs:
             out.append(TextDelta(text="", choice=index, logprobs=choice.logprobs))
-        if choice.finish_reason and index not in self._finished:  # OpenRouter says it twice
+        if choice.finish_reason:
             reason = finish_reason(choice.finish_reason)
             self._close(index, out)
             out.append(Finished(reason=reason, choice=index))
