@@ -134,7 +134,10 @@ async def test_a_slow_reader_is_not_a_silent_upstream() -> None:
     wired.connection.check_deadlines(start + 50)
     assert wired.failure() is None
     blocks = wired.exchange.blocks()
-    await anext(blocks)  # reading goes on, so silence counts again
+    wired.connection.last_byte_s -= 1000  # it was long ago that the reading stopped
+    await anext(blocks)  # reading goes on, so silence counts again, from now
+    wired.connection.check_deadlines(start + 2.9)
+    assert wired.failure() is None
     wired.connection.check_deadlines(wired.connection.last_byte_s + 3.1)
     assert isinstance(wired.failure(), UpstreamTimeout)
 

@@ -396,6 +396,32 @@ def test_nothing_need_be_kept_and_nobody_need_wait() -> None:
         Limits(max_idle=-1)
 
 
+async def test_idle_connections_are_kept_until_then(stack: AsyncExitStack) -> None:
+    async def script(peer: Peer) -> None:
+        while (await peer.request()).body != b"hang":
+            await peer.send(OK)
+        await peer.hung_up()
+
+    client, _ = await serving(stack, script)
+    hanging = asyncio.create_task(client.post("/", [], b"hang", timeouts=Timeouts(first_byte_s=0.02)))
+    while not client.stats.in_use:
+        await asyncio.sleep(0)
+    assert await ask(client) == b"ok"
+    with pytest.raises(UpstreamTimeout):  # found by a sweep, which looked at the idle connection too
+        await hanging
+    assert client.stats.idle == 1
+
+
+async def test_a_new_connection_takes_the_place_of_an_idle_one_where_it_must() -> None:
+    pool = Pool(in_memory, host="upstream.test", limits=Limits(max_connections=1), timeouts=Timeouts())
+    first = await pool.acquire()
+    pool.release(first)
+    second = await pool.acquire(fresh=True)
+    assert second is not first
+    assert (pool.open, pool.created) == (1, 2)
+    await pool.aclose()
+
+
 # -- closing -------------------------------------------------------------------------------------
 
 
