@@ -193,3 +193,57 @@ def test_events_are_told_apart_on_a_wire() -> None:
     end = AnswerEnd(outcome="abstained", latency_ms=3)
     for event in (AnswerDelta(text="a"), end):
         assert msgspec.json.decode(msgspec.json.encode(event), type=AskEvent) == event
+
+
+def test_excerpts_are_the_words_without_the_marks() -> None:
+    text = """## Install
+
+### On Linux
+Run `make up` and **wait**, see [the guide](guide.md#x).
+
+```sh
+make up
+```
+
+| key | meaning |
+|---|:-:|
+| `a` | one \\| two |
+
+- a point
+1. a step
+> a quote with 2 * 3"""
+
+    (citation,) = cited("[1]", [hit("one", text=text)])
+
+    assert citation.excerpt == (
+        "Run make up and wait, see the guide. make up key meaning a one | two a point a step a quote with 2 * 3"
+    )
+
+
+def test_a_passage_that_is_only_a_heading_still_has_an_excerpt() -> None:
+    (citation,) = cited("[1]", [hit("one", text="# Tenfold")])
+    assert citation.excerpt == "Tenfold"
+
+
+@given(text=st.text(st.sampled_from("#`|-*[]()> \n1.\\a"), max_size=400))
+def test_an_excerpt_of_anything_is_one_short_line(text: str) -> None:
+    (citation,) = cited("[1]", [hit("one", text=text)])
+    assert "\n" not in citation.excerpt
+    assert len(citation.excerpt) <= EXCERPT_CHARS + 2
+
+
+@pytest.mark.parametrize(
+    ("title", "heading", "expected"),
+    [
+        ("Guide", "Guide > Install", ("Guide", "Install")),
+        ("Guide", "Install > Linux", ("Guide", "Install > Linux")),
+        ("Guide", "Guide", ("Guide", "")),
+        ("", "Guide > Install", ("Guide", "Install")),
+        ("", "", ("Untitled", "")),
+        ("Guide", "", ("Guide", "")),
+    ],
+)
+def test_a_title_is_not_said_twice(title: str, heading: str, expected: tuple[str, str]) -> None:
+    named = msgspec.structs.replace(hit(title), heading=heading)
+    (citation,) = cited("[1]", [named])
+    assert (citation.title, citation.heading) == expected

@@ -6,8 +6,19 @@ from collections.abc import Sequence
 from tenfold.assistant.types import Citation, Hit
 
 EXCERPT_CHARS = 320
+HEADING_SIGN = " > "
 
 _MARK = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+
+_LEADING_HEADINGS = re.compile(r"\A(?:\s*#{1,6}[ \t][^\n]*(?:\n|\Z))+")
+_MARKDOWN = (
+    (re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE), " "),  # fences
+    (re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}[-|: \t]*$", re.MULTILINE), " "),  # the rule below a table's head
+    (re.compile(r"^[ \t]*(?:#{1,6}|[-*+>]|\d{1,3}[.)])[ \t]+", re.MULTILINE), ""),  # headings, lists, quotes
+    (re.compile(r"!?\[([^\[\]]{0,200})\]\([^()\s]{0,500}\)"), r"\1"),  # links
+    (re.compile(r"\*\*|__|`|(?<!\\)\|"), ""),  # emphasis, code, columns
+    (re.compile(r"\\(?=[|*_`\[\]#])"), ""),  # signs that were to be taken as they are
+)
 
 
 def cited(text: str, hits: Sequence[Hit]) -> list[Citation]:
@@ -20,17 +31,29 @@ def cited(text: str, hits: Sequence[Hit]) -> list[Citation]:
 
 
 def citation(number: int, hit: Hit) -> Citation:
+    title, heading = _names(hit)
     return Citation(
         number=number,
-        title=hit.title,
+        title=title,
         url=hit.url,
-        heading=hit.heading,
+        heading=heading,
         span=hit.span,
         excerpt=_excerpt(hit.text),
     )
 
 
+def _names(hit: Hit) -> tuple[str, str]:
+    """The document and the place in it. A document often repeats its title as its first heading, or has no other."""
+    first, _, rest = hit.heading.partition(HEADING_SIGN)
+    title = hit.title or first or "Untitled"
+    return title, rest if first == title else hit.heading
+
+
 def _excerpt(text: str) -> str:
+    """The words of a passage of Markdown, without its marks and the headings it begins with."""
+    text = _LEADING_HEADINGS.sub("", text) or text
+    for marks, words in _MARKDOWN:
+        text = marks.sub(words, text)
     text = " ".join(text.split())
     if len(text) <= EXCERPT_CHARS:
         return text
