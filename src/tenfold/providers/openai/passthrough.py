@@ -71,15 +71,23 @@ def without_usage_frame(frames: bytes) -> bytes:
     if place < 0:
         words = b'"choices": []'
         place = frames.rfind(words)
-    blank = b"\r\n\r\n" if frames.endswith(b"\r\n\r\n") else b"\n\n"
     while place >= 0:
-        before, after = frames.rfind(blank, 0, place), frames.find(blank, place)
-        start = before + len(blank) if before >= 0 else 0
-        end = after + len(blank) if after >= 0 else len(frames)
+        start, end = _frame_around(frames, place)
         if _is_usage_frame(frames[start:end]):
             return frames[:start] + frames[end:]
         place = frames.rfind(words, 0, start)
     return frames
+
+
+def _frame_around(frames: bytes, place: int) -> tuple[int, int]:
+    """Where the frame that holds `place` begins and where its blank line ends."""
+    before = frames.rfind(b"\n\n", 0, place)
+    before_crlf = frames.rfind(b"\n\r\n", max(before, 0), place)
+    after = frames.find(b"\n\n", place)
+    after_crlf = frames.find(b"\n\r\n", place, after if after >= 0 else len(frames))
+    start = before_crlf + 3 if before_crlf >= 0 else before + 2 if before >= 0 else 0
+    end = after_crlf + 3 if after_crlf >= 0 else after + 2 if after >= 0 else len(frames)
+    return start, end
 
 
 def _is_usage_frame(frame: bytes) -> bool:
