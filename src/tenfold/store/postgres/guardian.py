@@ -46,12 +46,16 @@ class Log:
     def pump(self) -> None:
         while block := os.read(self._source, 65536):
             self.tail = (self.tail + block)[-_TAIL_BYTES:]
-            try:
-                os.write(self._file, block)
-                if os.fstat(self._file).st_size > LOG_LIMIT_BYTES:
-                    self._rotate()
-            except OSError:
-                continue
+            with contextlib.suppress(OSError):
+                self._write(block)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def _write(self, block: bytes) -> None:
+        os.write(self._file, block)
+        if os.fstat(self._file).st_size > LOG_LIMIT_BYTES:
+            self._rotate()
 
     def _rotate(self) -> None:
         Path(self._path).replace(self._path + ".1")
