@@ -11,7 +11,7 @@ from msgspec import UNSET, DecodeError, Raw, UnsetType, ValidationError
 from msgspec.json import Decoder, Encoder
 
 from tenfold.core.errors import InvalidRequest
-from tenfold.core.json_guard import MAX_DEPTH, check_json
+from tenfold.core.json_guard import MAX_DEPTH, check_json, same_members
 from tenfold.edge.dialects.openai.schema import (
     ChatBody,
     EmbeddingsBody,
@@ -55,7 +55,7 @@ def check_chat(body: bytes) -> ChatBody:
     free_form = chat.free_form()
     if free_form != _NOTHING and _may_be_deep(chat, body) and _deeper([*free_form], MAX_DEPTH):
         raise InvalidRequest(_TOO_DEEP)  # asked first, as writing a body again recurses
-    if not _lost_nothing(chat, body):
+    if not same_members(body, _ENCODER.encode(chat)):
         check_json(body)
     return chat
 
@@ -63,7 +63,7 @@ def check_chat(body: bytes) -> ChatBody:
 def check_embeddings(body: bytes) -> EmbeddingsBody:
     """The typed body. Raises InvalidRequest."""
     embeddings = _decode(_EMBEDDINGS, body)
-    if not _lost_nothing(embeddings, body):
+    if not same_members(body, _ENCODER.encode(embeddings)):
         check_json(body)
     return embeddings
 
@@ -81,24 +81,6 @@ def number(value: object, param: str, low: float, high: float) -> float | None:
     if not low <= read <= high:
         raise InvalidRequest(f"Invalid value for '{param}': expected a number from {low:g} to {high:g}.", param=param)
     return read
-
-
-def _lost_nothing(typed: ChatBody | EmbeddingsBody, body: bytes) -> bool:
-    """Whether `typed` written again has every member of `body`: then no key came twice, none was skipped, and all
-    text is valid UTF-8. False says only that this quick look cannot tell.
-
-    Written again, no value is longer than it was: numbers keep their text, strings need at least as many bytes
-    with the client's choice of escapes. So equal lengths (bodies of the official SDKs), equal lengths without
-    spaces (Python's json.dumps) or equal counts of quotation marks prove that no member is gone. A quotation mark
-    spelled as an escape would add one, hence the last test. On 6 KB: 3, 8 and 13 us.
-    """
-    again = _ENCODER.encode(typed)
-    shorter = len(body) - len(again)
-    return (
-        shorter == 0
-        or body.count(b" ") - again.count(b" ") == shorter
-        or (body.count(b'"') == again.count(b'"') and b"0022" not in body)
-    )
 
 
 def _may_be_deep(chat: ChatBody, body: bytes) -> bool:
