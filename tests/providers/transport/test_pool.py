@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from time import monotonic
 
 import pytest
 
@@ -413,8 +414,9 @@ async def test_idle_connections_are_kept_until_then(stack: AsyncExitStack) -> No
 
 
 async def test_a_new_connection_takes_the_place_of_an_idle_one_where_it_must() -> None:
-    pool = Pool(in_memory, host="upstream.test", limits=Limits(max_connections=1), timeouts=Timeouts())
+    pool = Pool(in_memory, host="upstream.test", limits=Limits(max_connections=1), timeouts=Timeouts(acquire_s=0.1))
     first = await pool.acquire()
+    first.last_byte_s = monotonic()  # it served a request just now, so no sweep takes it away
     pool.release(first)
     second = await pool.acquire(fresh=True)
     assert second is not first
