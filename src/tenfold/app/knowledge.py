@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 
 from tenfold.access.handlers import Tenants
 from tenfold.assistant.types import Hit
+from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.core.errors import TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 OWNER = "tenfold-documentation"
 KNOWLEDGE_BASE = "documentation"
 
+_FOLDER = files("tenfold") / "docs"
 _RETRY_S = 5.0
 
 
@@ -27,6 +29,7 @@ class Documentation:
     """The packaged pages in the library, and the assistant's Searcher over them."""
 
     def __init__(self, library: Library, tenants: Tenants) -> None:
+        self.pages = MarkdownDocumentation(_FOLDER)
         self._library = library
         self._tenants = tenants
 
@@ -35,7 +38,7 @@ class Documentation:
         while True:
             try:
                 owner = await self._owner()
-                pages = list(_pages(files("tenfold") / "docs", ""))
+                pages = list(_documents(_FOLDER, ""))
                 await self._library.ingest(owner, KNOWLEDGE_BASE, pages, prune=True)
                 await self._library.embed(owner, KNOWLEDGE_BASE)
                 return
@@ -49,7 +52,7 @@ class Documentation:
         return [
             Hit(
                 title=passage.title,
-                url=passage.url,
+                url=self.pages.url(passage.document_id, passage.span[0]),
                 text=passage.text,
                 relevance=passage.relevance,
                 heading=passage.heading,
@@ -62,10 +65,10 @@ class Documentation:
         return (await self._tenants.tenant_or_new(OWNER, "Tenfold's documentation")).id
 
 
-def _pages(folder: Traversable, prefix: str) -> Iterator[SourceDocument]:
+def _documents(folder: Traversable, prefix: str) -> Iterator[SourceDocument]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            yield from _pages(entry, f"{prefix}{entry.name}/")
+            yield from _documents(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".md"):
             slug = prefix + entry.name.removesuffix(".md")
             yield SourceDocument(id=slug, text=entry.read_text(encoding="utf-8"), url=f"/docs/{slug}")

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import files
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -19,7 +18,6 @@ from tenfold.app.settings import Settings
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.types import CallSummary
 from tenfold.console.app import create_console
-from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.services import ConsoleServices, DaySpend, ReceiptLine
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
@@ -35,9 +33,7 @@ from tenfold.store import Store
 
 ASK_FEATURE = "ask"
 
-# Passages less relevant than this are noise: of the 60 shared questions on a documentation like ours none of the gold
-# sections lies below it.
-RELEVANCE_FLOOR = 0.2
+RELEVANCE_FLOOR = 0.2  # passages less relevant than this are noise: no model is asked
 
 
 def build_console(
@@ -54,7 +50,7 @@ def build_console(
             keyring=keyring,
             assistant=assistant,
             usage=ReceiptUsage(PostgresReceiptRows(store)),
-            documentation=MarkdownDocumentation(files("tenfold") / "docs"),
+            documentation=documentation.pages,
             model=settings.assistant.model,
             version=__version__,
             sign_up_open=settings.security.sign_up,
