@@ -61,7 +61,7 @@ def stem(word: str) -> str:
         word = word[:-2]
     elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-1]
-    for ending, kept in (("ing", 3), ("edly", 4), ("ed", 3), ("ly", 4), ("ation", 4), ("ion", 4)):
+    for ending, kept in (("ing", 3), ("edly", 4), ("ed", 3), ("ly", 4), ("ion", 4)):
         if word.endswith(ending) and len(word) - len(ending) >= kept:
             word = word.removesuffix(ending)
             if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
