@@ -150,6 +150,7 @@ class TestLocks:
     ("output", "told"),
     [
         ("initdb: error: could not create directory: No space left on device", "disk is full"),
+        ("FATAL:  could not extend file: wrote only 4096 of 8192 bytes\nHINT:  Check free disk space.", "disk is full"),
         ("FATAL:  could not write lock file: Disk quota exceeded", "disk is full"),
         ("initdb: error: could not access directory: Permission denied", "--home"),
         ("[Errno 30] Read-only file system: '/x'", "read-only"),
