@@ -71,7 +71,8 @@ def _joined(source: str, blocks: list[_Block]) -> Chunk:
     text = source[start:end]
     start += len(text) - len(text.lstrip())
     text = text.strip()
-    return Chunk(heading=" > ".join(blocks[0].path), text=text, start=start, end=start + len(text))
+    path = next((block.path for block in blocks if block.path), ())
+    return Chunk(heading=" > ".join(path), text=text, start=start, end=start + len(text))
 
 
 def _pieces(source: str) -> Iterator[_Block]:

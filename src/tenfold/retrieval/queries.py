@@ -162,13 +162,14 @@ WITH asked AS (
     SELECT p.term, p.entries FROM postings p
     WHERE p.tenant_id = $1 AND p.kb_id = $2 AND p.term = ANY (ARRAY (SELECT term FROM asked))
 ), weighed AS MATERIALIZED (
-    SELECT term, ln(1 + ($4 - holding + 0.5) / (holding + 0.5)) AS weight
+    SELECT term, ln(1 + ($4::float8 - holding + 0.5) / (holding + 0.5)) AS weight
     FROM (SELECT a.term, coalesce(sum(cardinality(h.entries)), 0)::float8 AS holding
           FROM asked a LEFT JOIN held h ON h.term = a.term GROUP BY a.term) counted
 )
 SELECT entry >> 24 AS number,
-       sum(weight * (entry & 255) * ($6 + 1)
-           / ((entry & 255) + $6 * (1 - $7 + $7 * ((entry >> 8) & 65535) / $5))) AS score,
+       sum(weight * (entry & 255) * ($6::float8 + 1) / (
+           (entry & 255) + $6::float8 * (1 - $7::float8 + $7::float8 * ((entry >> 8) & 65535) / $5::float8)
+       )) AS score,
        sum(weight) / (SELECT sum(weight) FROM weighed) AS share
 FROM held JOIN weighed USING (term), unnest(entries) entry
 GROUP BY entry >> 24 ORDER BY score DESC, number LIMIT $8
