@@ -39,8 +39,8 @@ async def notes(owner: Connection) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Its folder above is 0700, as root's home is. A test stops what it starts."""
-    return tmp_path / "home"
+    """Its folder above is 0700, as root's home is, and its name is not plain. A test stops what it starts."""
+    return tmp_path / "the 'höme'"
 
 
 @pytest.fixture

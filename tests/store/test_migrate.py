@@ -165,6 +165,17 @@ async def test_an_owner_who_is_no_superuser_can_migrate_and_serve(postgres_serve
     await postgres_server.drop(dsn)
 
 
+async def test_an_owner_who_may_not_install_pgvector_is_told_what_to_ask_for(postgres_server: PostgresServer) -> None:
+    dsn = await postgres_server.create(migrated=False)
+    admin = await asyncpg.connect(dsn)
+    await admin.execute("CREATE ROLE tenant_of_a_vendor LOGIN PASSWORD 'pw'; GRANT tenfold_app TO tenant_of_a_vendor")
+    await admin.execute(f"ALTER DATABASE {urlsplit(dsn).path[1:]} OWNER TO tenant_of_a_vendor")
+    with pytest.raises(MigrationError, match="CREATE EXTENSION vector"):
+        await migrate(as_user(dsn, "tenant_of_a_vendor"))
+    admin.terminate()
+    await postgres_server.drop(dsn)
+
+
 async def test_an_owner_who_may_not_become_the_app_role_is_told_what_to_ask_for(
     postgres_server: PostgresServer,
 ) -> None:

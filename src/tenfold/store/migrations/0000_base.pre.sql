@@ -37,17 +37,14 @@ GRANT EXECUTE ON FUNCTION tenfold.tenant_id() TO tenfold_app;
 -- No default privileges on tables: each table grants what the app needs of it and no more
 -- (a table of receipts grants SELECT and INSERT, and so cannot be rewritten).
 
--- Installed is enough, in whatever schema of the search path the administrator chose.
+-- A server without pgvector is served too (retrieval then ranks without an index). Where an administrator has
+-- installed it, its schema only needs to be on the search path.
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN
-        CREATE EXTENSION vector WITH SCHEMA public;
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector' AND installed_version IS NULL) THEN
+        CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
     END IF;
-EXCEPTION
-    WHEN insufficient_privilege THEN
-        RAISE EXCEPTION 'the user % may not install pgvector', current_user
-            USING HINT = 'Let an administrator run once in this database: CREATE EXTENSION vector;';
-    WHEN undefined_file OR feature_not_supported THEN
-        RAISE EXCEPTION 'this server has no pgvector'
-            USING HINT = 'Install it on the server (0.7 or newer: halfvec), or leave database.url empty.';
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the user % may not install pgvector', current_user
+        USING HINT = 'Let an administrator run once in this database: CREATE EXTENSION vector;';
 END $$;

@@ -1,7 +1,7 @@
 """Which system user runs Postgres. Postgres refuses root, so root hands it to a user that owns nothing else.
 
 That user need not be able to walk to the data: the folders above it (root's home is 0700) keep their modes. Its
-programs are started inside the data folder and know it by DATA_BY_CWD alone.
+programs inherit the open data folder and know it by `folder_name` alone.
 """
 
 import os
@@ -9,14 +9,12 @@ import pwd
 import shutil
 import stat
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tenfold.store.errors import StartupError
 
 SERVICE_USER = "tenfold-postgres"
-DATA_BY_CWD = "/proc/self/cwd"  # every Postgres process stays in the data folder for life
 SPARE_USERS = ("postgres", "nobody")  # where no user can be added (read-only image without useradd)
 
 
@@ -30,10 +28,6 @@ class Account:
     def is_other(self) -> bool:
         """Whether it is not the user of this process."""
         return self.uid != os.geteuid()
-
-    def data_argument(self, data: Path) -> str:
-        """What stands after -D; the program is started in `data`."""
-        return DATA_BY_CWD if self.is_other and sys.platform == "linux" else str(data)
 
 
 def current_account() -> Account:

@@ -173,8 +173,7 @@ class Cluster:
         command = [sys.executable, "-I", "-S", guardian.__file__]
         command += [str(self.folder / "users.lock"), str(self._cluster_lock), str(self.log), str(self.data)]
         command += [str(account.uid), str(account.gid)]
-        command += [str(binaries.postgres), "-D", account.data_argument(self.data), "-c", f"port={state.port}"]
-        command += ["-c", f"cluster_name={cluster_name(self.data)}"]
+        command += [str(binaries.postgres), "-c", f"port={state.port}", "-c", f"cluster_name={cluster_name(self.data)}"]
         try:
             done = subprocess.run(  # noqa: S603 - the guardian of this package
                 command,

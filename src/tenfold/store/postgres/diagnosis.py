@@ -8,7 +8,10 @@ from pathlib import Path
 from tenfold.store.errors import StartupError
 
 _CAUSES: tuple[tuple[str, str], ...] = (
-    (r"No space left on device|Disk quota exceeded|Check free disk space", "the disk is full. Free some space and start again"),
+    (
+        r"No space left on device|Disk quota exceeded|Check free disk space",
+        "the disk is full. Free some space and start again",
+    ),
     (r"Read-only file system", "the file system is read-only. Choose another --home, or set database.url"),
     (
         r"Permission denied|Operation not permitted|has wrong ownership|has invalid permissions",

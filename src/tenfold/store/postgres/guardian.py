@@ -4,6 +4,8 @@ Run by path as a script, on the standard library alone, so that it starts in mil
 
     python -I -S guardian.py USERS_LOCK CLUSTER_LOCK LOG DATA UID GID POSTGRES ARGUMENT...
 
+and it runs `POSTGRES -D DATA ARGUMENT...` as that user.
+
 It puts itself into the background and tells on stdout, in one line, "ready" or "failed", then (when failed) the log.
 
 Who lives is told by file locks, which the kernel drops however a process ends:
@@ -77,6 +79,12 @@ def die_with_guardian() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
+def folder_name(fd: int, path: str) -> str:
+    """A name of the open folder for a program that inherits `fd`, even one that may not pass through the folders above
+    it. Linux only; elsewhere it has to be able to walk there."""
+    return f"/proc/self/fd/{fd}" if sys.platform == "linux" else path
+
+
 def is_ready(data: str, pid: int) -> bool:
     try:
         lines = Path(data, "postmaster.pid").read_text().splitlines()
@@ -117,20 +125,20 @@ def report(line: bytes) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    users_lock, cluster_lock, log_path, data, uid, gid, *command = arguments
+    users_lock, cluster_lock, log_path, data, uid, gid, program, *settings = arguments
     to_background()
     cluster = take_lock(cluster_lock)
+    folder = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
     as_other = os.geteuid() != int(uid)
     postgres = subprocess.Popen(  # noqa: S603 - the command comes from Tenfold's own launcher
-        command,
+        [program, "-D", folder_name(folder, data), *settings],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        pass_fds=(cluster,),
+        pass_fds=(cluster, folder),
         user=int(uid) if as_other else None,
         group=int(gid) if as_other else None,
         extra_groups=[] if as_other else None,
-        cwd=data,
         umask=0o077,
         restore_signals=True,
         preexec_fn=die_with_guardian,

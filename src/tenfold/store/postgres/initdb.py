@@ -10,9 +10,11 @@ from tenfold.store.errors import StartupError
 from tenfold.store.postgres.account import Account
 from tenfold.store.postgres.binaries import Binaries
 from tenfold.store.postgres.diagnosis import explain
+from tenfold.store.postgres.guardian import folder_name
 from tenfold.store.postgres.state import DATABASE, OWNER
 
 _TIMEOUT_S = 120.0
+_DATA = "{data}"
 
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
@@ -55,8 +57,8 @@ def make_data(data: Path, binaries: Binaries, account: Account, password: str) -
     new.mkdir(mode=0o700)
     os.chown(new, account.uid, account.gid)
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if binaries.major >= 17 else []
-    command = [str(binaries.initdb), "-D", account.data_argument(new), "-U", OWNER, "--auth=trust"]
-    _run([*command, "--encoding=UTF8", "--locale=C", *locale], new, account)
+    command = [str(binaries.initdb), "-D", _DATA, "-U", OWNER, "--auth=trust", "--encoding=UTF8", "--locale=C"]
+    _run([*command, *locale], new, account)
     _run_single([f"CREATE DATABASE {DATABASE};", _password_statement(password)], new, binaries, account)
     write_configuration(new, account, {})
     new.replace(data)
@@ -74,7 +76,8 @@ def set_password(data: Path, binaries: Binaries, account: Account, password: str
 
 def write_configuration(data: Path, account: Account, settings: Mapping[str, str]) -> None:
     """At every start, so that a new version of Tenfold brings its settings along."""
-    lines = [f"{name} = '{value}'\n" for name, value in {**SETTINGS, **settings}.items()]
+    escaped = {name: value.replace("'", "''") for name, value in {**SETTINGS, **settings}.items()}
+    lines = [f"{name} = '{value}'\n" for name, value in escaped.items()]
     for name, text in (("postgresql.conf", "".join(lines)), ("pg_hba.conf", HBA)):
         path = data / name
         path.write_text(text)
@@ -87,24 +90,26 @@ def _password_statement(password: str) -> str:
 
 def _run_single(statements: Sequence[str], data: Path, binaries: Binaries, account: Account) -> None:
     """Single-user mode: no port is open, and the statements go through a pipe."""
-    command = [str(binaries.postgres), "--single", "-D", account.data_argument(data), "-c", "log_min_messages=error"]
-    output = _run([*command, "postgres"], data, account, "".join(f"{statement}\n" for statement in statements))
+    command = [str(binaries.postgres), "--single", "-D", _DATA, "-c", "log_min_messages=error", "postgres"]
+    output = _run(command, data, account, "".join(f"{statement}\n" for statement in statements))
     if "ERROR:" in output:  # it goes on after an error and ends well
         raise StartupError(explain("The data folder could not be set up", output))
 
 
 def _run(command: Sequence[str], data: Path, account: Account, script: str = "") -> str:
-    """What it wrote."""
+    """What `command` wrote; _DATA in it stands for the data folder."""
+    folder = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
     try:
         done = subprocess.run(  # noqa: S603 - Postgres' own programs, without a shell
-            command,
+            [folder_name(folder, str(data)) if word == _DATA else word for word in command],
+            pass_fds=(folder,),
             input=script,
             check=True,
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,
             env=environment(),
-            cwd=data,
+            cwd="/",
             umask=0o077,
             user=account.uid if account.is_other else None,
             group=account.gid if account.is_other else None,
@@ -116,4 +121,6 @@ def _run(command: Sequence[str], data: Path, account: Account, script: str = "")
         raise StartupError(
             f"Making the data folder took longer than {_TIMEOUT_S:.0f} s. Is the disk healthy?"
         ) from error
+    finally:
+        os.close(folder)
     return done.stdout + done.stderr
