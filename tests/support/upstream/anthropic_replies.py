@@ -16,6 +16,10 @@ _KINDS = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
+_USAGE_AT_END = (
+    *("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
+    *("output_tokens", "output_tokens_details"),
+)
 _FINISH = {"stop": "end_turn", "length": "max_tokens", "stop_sequence": "stop_sequence", "tool_calls": "tool_use"}
 
 
@@ -71,6 +75,7 @@ def _events(prompt: Prompt, answer: Answer) -> Iterator[Json]:
     start = _head(prompt, answer) | {"content": [], "stop_reason": None, "stop_sequence": None}
     if not answer.faulty_usage:
         start["usage"] = _usage(answer.usage) | {"output_tokens": 1}
+        del start["usage"]["output_tokens_details"]  # told at the end
     yield {"type": "message_start", "message": start}
     for index, block in enumerate(_blocks(prompt, said)):
         empty: Json = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}, "tool_use": {"input": {}}}
@@ -85,7 +90,8 @@ def _events(prompt: Prompt, answer: Answer) -> Iterator[Json]:
         "delta": {"stop_reason": _FINISH[said.finish], "stop_sequence": said.stopped_by},
     }
     if not answer.faulty_usage:
-        end["usage"] = {"output_tokens": answer.usage.output}
+        told = _usage(answer.usage)
+        end["usage"] = {name: told[name] for name in _USAGE_AT_END}
     yield end
     yield {"type": "message_stop"}
 

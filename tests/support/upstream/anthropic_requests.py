@@ -23,7 +23,9 @@ _PARAMETERS = _COUNTED | frozenset(
     )
 )
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
-_SYSTEM_TURNS = re.compile(r"claude-(opus-4-8|opus-5|sonnet-5|haiku-5)")
+_CURRENT = re.compile(r"claude-(opus-4-8|opus-5|sonnet-5|haiku-5)")
+"""They take a system turn among the messages, think as they see fit, and take no sampling parameters."""
+
 _MAX_CACHE_MARKS = 4
 
 
@@ -75,6 +77,8 @@ def _check(body: Json, *, thinking: bool, forced: bool) -> None:
     temperature = body.get("temperature")
     if temperature is not None and not 0 <= temperature <= 1:
         raise Refused("temperature: range: 0..1")
+    if _CURRENT.match(body["model"]):
+        _check_current(body)
     if temperature is not None and body.get("top_p") is not None:
         raise Refused("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
     if thinking:
@@ -95,6 +99,14 @@ def _check(body: Json, *, thinking: bool, forced: bool) -> None:
         raise Refused("A maximum of 4 blocks with cache_control may be provided.")
 
 
+def _check_current(body: Json) -> None:
+    for name in ("temperature", "top_p", "top_k"):
+        if body.get(name) not in (None, 1):
+            raise Refused(f"{name}: this model does not support sampling parameters.")
+    if (body.get("thinking") or {}).get("type") == "enabled":
+        raise Refused("thinking.type: 'enabled' is not supported for this model. Use 'adaptive'.")
+
+
 class _Reader:
     def __init__(self, model: str) -> None:
         self._model = model
@@ -108,7 +120,7 @@ class _Reader:
             where, role = f"messages.{number}", message["role"]
             if set(message) - {"role", "content"}:
                 raise Refused(f"{where}.{min(set(message) - {'role', 'content'})}: Extra inputs are not permitted")
-            if role == "system" and not _SYSTEM_TURNS.match(self._model):
+            if role == "system" and not _CURRENT.match(self._model):
                 raise Refused('messages: Unexpected role "system". The Messages API accepts a top-level `system`.')
             if role not in ("user", "assistant", "system"):
                 raise Refused(f"{where}.role: Input should be 'user' or 'assistant'")

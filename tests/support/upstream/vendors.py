@@ -23,8 +23,8 @@ KEYS = {"openai": "sk-upstream-openai", "anthropic": "sk-ant-upstream", "gemini"
 
 MODELS = {
     "openai": ["gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"],
-    "anthropic": ["claude-sonnet-4-5", "claude-opus-4-8"],
-    "gemini": ["gemini-2.5-flash", "gemini-3-flash", "gemini-embedding-001"],
+    "anthropic": ["claude-haiku-4-5", "claude-sonnet-5"],
+    "gemini": ["gemini-2.5-flash", "gemini-3.5-flash", "gemini-embedding-001"],
 }
 """What is listed. Other names are served too, but for those that begin with `missing`."""
 
