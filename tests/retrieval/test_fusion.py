@@ -1,12 +1,12 @@
-"""Fusion by rank: what both legs found comes first, and one leg alone keeps its order."""
+"""Fusion: what both legs found comes first, one leg alone keeps its order, and all is between 0 and 1."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.retrieval.fusion import WordHit, fuse
 
-hits = st.dictionaries(st.integers(0, 50), st.builds(WordHit, st.floats(0, 100), st.floats(0, 1)))
-cosines = st.dictionaries(st.integers(0, 50), st.floats(-1, 1))
+hits = st.dictionaries(st.integers(0, 50), st.builds(WordHit, st.integers(1, 1000).map(float), st.floats(0, 1)))
+cosines = st.dictionaries(st.integers(0, 50), st.integers(-1000, 1000).map(lambda thousandths: thousandths / 1000))
 
 
 @given(hits, cosines)
@@ -16,7 +16,7 @@ def test_everything_found_is_there_once_and_in_order(
     ranked = fuse(by_words, by_vectors)
     assert sorted(item.number for item in ranked) == sorted(by_words.keys() | by_vectors.keys())
     assert [item.score for item in ranked] == sorted((item.score for item in ranked), reverse=True)
-    assert all(0 <= item.relevance <= 1 for item in ranked)
+    assert all(0 <= item.relevance <= 1 and 0 <= item.score <= 1.000001 for item in ranked)
 
 
 @given(hits)
@@ -25,7 +25,22 @@ def test_words_alone_keep_their_order(by_words: dict[int, WordHit]) -> None:
     assert [item.number for item in fuse(by_words, {})] == expected
 
 
-def test_agreement_beats_one_good_rank() -> None:
+@given(cosines)
+def test_vectors_alone_keep_their_order(by_vectors: dict[int, float]) -> None:
+    expected = sorted(by_vectors, key=lambda number: (-by_vectors[number], number))
+    assert [item.number for item in fuse({}, by_vectors)] == expected
+
+
+def test_relevance_is_scaled_to_the_model() -> None:
+    [item] = fuse({}, {1: 0.75}, unrelated_cosine=0.5)
+    assert item.relevance == 0.5
+    [item] = fuse({}, {1: 0.3}, unrelated_cosine=0.5)
+    assert item.relevance == 0
+    [item] = fuse({1: WordHit(3.0, 0.6)}, {})
+    assert item.relevance == 0.6
+
+
+def test_agreement_beats_one_good_place() -> None:
     by_words = {1: WordHit(9, 1), 2: WordHit(8, 1), 3: WordHit(7, 1)}
     by_vectors = {4: 0.9, 2: 0.8, 5: 0.7}
     assert fuse(by_words, by_vectors)[0].number == 2

@@ -24,8 +24,3 @@ def words(text: str) -> str:
         if len(parts) > 1:
             found += [part for part in parts if len(part) > 1]
     return " ".join(word[:_MAX_WORD_CHARS].lower() for word in found)
-
-
-def chunk_words(title: str, heading: str, text: str) -> str:
-    """A chunk is found by its title and headings as well."""
-    return words(f"{title}\n{heading}\n{text}")

@@ -53,6 +53,12 @@ def chunk(source: str) -> list[Chunk]:
     return [piece for piece in chunks if piece.text]
 
 
+def leading_title(source: str) -> str:
+    """The heading that the text begins with; "" when it does not begin with one."""
+    first = _HEADING.match(source.lstrip().partition("\n")[0])
+    return _title(first[2]) if first else ""
+
+
 def _ends_before(block: _Block, pending: list[_Block]) -> bool:
     """Whether `block` starts a new chunk."""
     size = pending[-1].end - pending[0].start

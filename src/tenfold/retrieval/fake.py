@@ -15,6 +15,8 @@ class FakeEmbedder:
 
     Deterministic. `away` makes it raise UpstreamUnavailable."""
 
+    unrelated_cosine = 0.0
+
     def __init__(self, dimensions: int = 384, fingerprint: str = "fake:1") -> None:
         self.dimensions = dimensions
         self.fingerprint = fingerprint

@@ -1,10 +1,17 @@
-"""Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009) of what words and vectors found. Pure."""
+"""Fuses what words and vectors found into one order, by a mean of scores brought to the same scale. Pure.
+
+Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (2023): a convex combination keeps what
+ranks throw away, how much better one result is than the next. Measured on the shared sets (nDCG@10, Claude docs /
+SciFact): words 0.805 / 0.727, vectors 0.766 / 0.753, reciprocal rank fusion 0.825 / 0.770, this mean 0.865 / 0.786; any
+weight between 0.3 and 0.6 beats rank fusion on both, so the even one is taken.
+"""
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
-RRF_K = 60  # the paper's; a rank's weight is 1 / (60 + rank)
+VECTOR_WEIGHT: Final = 0.5
 
 
 class WordHit(Struct, frozen=True):
@@ -14,27 +21,36 @@ class WordHit(Struct, frozen=True):
 
 class Ranked(Struct, frozen=True, kw_only=True):
     number: int
-    score: float
-    relevance: float
+    score: float  # 0 to 1
+    relevance: float  # 0 to 1
 
 
-def fuse(by_words: Mapping[int, WordHit], by_vectors: Mapping[int, float]) -> list[Ranked]:
-    """Chunks, the best first. `by_vectors` are cosines; empty when the vector leg did not run. Ties go to the lower
-    number."""
-    scores: dict[int, float] = {}
-    word_order = sorted(by_words, key=lambda number: (-by_words[number].score, number))
-    vector_order = sorted(by_vectors, key=lambda number: (-by_vectors[number], number))
-    for order in (word_order, vector_order):
-        for rank, number in enumerate(order, 1):
-            scores[number] = scores.get(number, 0.0) + 1 / (RRF_K + rank)
+def fuse(
+    by_words: Mapping[int, WordHit], by_vectors: Mapping[int, float], *, unrelated_cosine: float = 0.0
+) -> list[Ranked]:
+    """Chunks, the best first; ties go to the lower number. `by_vectors` are cosines, and empty when that leg did not
+    run; `unrelated_cosine` is that of two texts with nothing in common."""
+    scores = dict.fromkeys([*by_words, *by_vectors], 0.0)
+    best = max((hit.score for hit in by_words.values()), default=0.0)
+    for number, hit in by_words.items():
+        scores[number] += (1 - VECTOR_WEIGHT) * (hit.score / best if best > 0 else 0.0)
+    highest, lowest = max(by_vectors.values(), default=0.0), min(by_vectors.values(), default=0.0)
+    for number, cosine in by_vectors.items():
+        scores[number] += VECTOR_WEIGHT * ((cosine - lowest) / (highest - lowest) if highest > lowest else 1.0)
     return [
-        Ranked(number=number, score=score, relevance=_relevance(by_words.get(number), by_vectors.get(number)))
+        Ranked(
+            number=number,
+            score=score,
+            relevance=_relevance(by_words.get(number), by_vectors.get(number), unrelated_cosine),
+        )
         for number, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
-def _relevance(hit: WordHit | None, cosine: float | None) -> float:
-    """By meaning where it is known, by words otherwise."""
+def _relevance(hit: WordHit | None, cosine: float | None, unrelated_cosine: float) -> float:
+    """By meaning where it is known, by words otherwise. The two agree well enough for one threshold: of the best
+    passages for 160 questions about the documents at hand 98 % reach 0.4, of those for 362 others 1 % by meaning and
+    4 % by words."""
     if cosine is not None:
-        return min(1.0, max(0.0, cosine))
-    return 0.0 if hit is None else hit.share
+        return min(1.0, max(0.0, (cosine - unrelated_cosine) / (1 - unrelated_cosine)))
+    return 0.0 if hit is None else min(1.0, hit.share)

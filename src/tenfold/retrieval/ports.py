@@ -13,6 +13,11 @@ class Embedder(Protocol):
         """Names the model and its version. Vectors of two fingerprints are never compared."""
         ...
 
+    @property
+    def unrelated_cosine(self) -> float:
+        """The cosine that two texts with nothing in common have; 0 to below 1. It scales relevance."""
+        ...
+
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector of length 1 for each text. Raises UpstreamError."""
         ...

@@ -21,7 +21,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
 
 def cleaned(document: SourceDocument) -> SourceDocument:
-    """What Postgres can store: no NUL, no lone surrogate. Raises InvalidRequest: no id, or too large."""
+    """What Postgres can store: no NUL, no lone surrogate; titled by its first heading when it has no title.
+    Raises InvalidRequest: no id, or too large."""
     if not 1 <= len(document.id.encode("utf-8", "replace")) <= MAX_ID_BYTES:
         raise InvalidRequest(f"A document's id has 1 to {MAX_ID_BYTES} bytes.", param="id")
     if len(document.text) > MAX_DOCUMENT_CHARS:
@@ -29,7 +30,7 @@ def cleaned(document: SourceDocument) -> SourceDocument:
     return SourceDocument(
         id=_storable(document.id),
         text=_storable(document.text),
-        title=_storable(document.title),
+        title=_storable(document.title.strip() or chunker.leading_title(document.text)),
         url=_storable(document.url),
         metadata=document.metadata,
     )
@@ -49,13 +50,21 @@ def prepare(documents: Sequence[SourceDocument], hashes: Sequence[str]) -> list[
 
 
 def indexed_words(title: str, heading: str, text: str) -> str:
-    return analyzer.chunk_words(title, heading, text)
+    """A chunk is found by its title and headings as well."""
+    return analyzer.words(f"{_above(title, heading)}\n{text}")
 
 
 def embedded_text(title: str, heading: str, text: str) -> str:
     """What a chunk's vector is made of: the chunk under its title and headings."""
-    above = " > ".join(part for part in (title, heading) if part)
+    above = _above(title, heading)
     return f"{above}\n{text}" if above else text
+
+
+def _above(title: str, heading: str) -> str:
+    """Title and headings; most documents begin with their title as the first heading, and it is said once."""
+    if heading == title or heading.startswith(f"{title} > "):
+        return heading
+    return " > ".join(part for part in (title, heading) if part)
 
 
 def _storable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Finds passages: BM25 over the inverted index and an exact scan of the vectors, fused by rank. It works within one
+"""Finds passages: BM25 over the inverted index and an exact scan of the vectors, fused. It works within one
 tenant and one knowledge base, and reads no more than it returns.
 """
 
@@ -47,7 +47,8 @@ async def search(
     async with store.tenant(tenant_id, readonly=True) as tx:
         by_words = await _search_words(tx, tenant_id, base, query)
         by_vectors = {} if vector is None else await _search_vectors(tx, tenant_id, base.id, vector, list(by_words))
-        best = fuse(by_words, by_vectors)[: min(k, MAX_RESULTS)]
+        unrelated = 0.0 if embedder is None else embedder.unrelated_cosine
+        best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: min(k, MAX_RESULTS)]
         return await _passages(tx, tenant_id, base.id, best)
 
 

@@ -24,7 +24,7 @@ from tenfold.providers.offline.embed_protocol import (
     decode_answer,
     frame,
 )
-from tenfold.providers.offline.granite import DIMENSIONS, FINGERPRINT
+from tenfold.providers.offline.granite import DIMENSIONS, FINGERPRINT, UNRELATED_COSINE
 
 _WORKER = "tenfold.providers.offline.embed_worker"
 _TEXTS_PER_JOB = 8  # at most 0.3 s of work, so that a question does not wait long behind a document
@@ -46,6 +46,7 @@ class OfflineEmbedder:
 
     dimensions = DIMENSIONS
     fingerprint = FINGERPRINT
+    unrelated_cosine = UNRELATED_COSINE
 
     def __init__(self, *, weights: Path | None = None, timeout_s: float = 60.0) -> None:
         """`weights`: another copy of the pinned file than the one of the installed package."""
