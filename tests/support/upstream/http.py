@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
             if held is not None and number > 0 and held.number(1) == number:
                 await self._hold(held.words[0]).wait()
             if spoiled is not None and spoiled.number() == number:
-                frame = frame.replace(b":", b";", 3).replace(b";", b":", 1)
+                frame = frame.replace(b"{", b"{,", 1)
             await self._write(_chunk(frame), drip=faults.get("drip") is not None)
             received.frames_sent += 1
         if "stall" in ends:

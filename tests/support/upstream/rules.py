@@ -104,12 +104,12 @@ def _calls(prompt: Prompt, number: str) -> tuple[Called, ...]:
     made: list[tuple[Offered, str]] = []
     for tool in tools:
         listed = _EACH.search(question)
-        if listed and prompt.parallel:
+        if listed and prompt.parallel and tool.schema.get("properties"):
             made += [(tool, f"'{item.strip()}'") for item in re.split(r",| and ", listed[1]) if item.strip()]
         else:
             made.append((tool, question))
     return tuple(
-        Called(id=f"{number}{place}", name=tool.name, arguments=fit(tool.schema, said))
+        Called(id=f"{number}{place}", name=tool.name, arguments=fit({"type": "object", **tool.schema}, said))
         for place, (tool, said) in enumerate(made)
     )
 
