@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from tenfold.access.handlers import Tenants
 from tenfold.assistant.types import Hit
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.core.errors import TenfoldError
+from tenfold.core.errors import Conflict, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.retrieval.library import Library
@@ -32,22 +32,33 @@ class Documentation:
         self.pages = MarkdownDocumentation(_FOLDER)
         self._library = library
         self._tenants = tenants
+        self._asked = asyncio.Event()
 
     async def keep(self) -> None:
-        """Bring the knowledge base up to the packaged pages; unchanged ones cost nothing. Tries until it is done."""
+        """Bring the knowledge base up to the packaged pages; unchanged ones cost nothing. Runs until cancelled.
+
+        Vectors are made once somebody has asked: until then searches go by words, and a process that only serves
+        calls never starts the embedding model.
+        """
+        pages = list(_documents(_FOLDER, ""))
+        await self._until_done(lambda owner: self._library.ingest(owner, KNOWLEDGE_BASE, pages, prune=True))
+        await self._asked.wait()
+        await self._until_done(lambda owner: self._library.embed(owner, KNOWLEDGE_BASE))
+
+    async def _until_done(self, work: Callable[[TenantId], Awaitable[object]]) -> None:
         while True:
             try:
-                owner = await self._owner()
-                pages = list(_documents(_FOLDER, ""))
-                await self._library.ingest(owner, KNOWLEDGE_BASE, pages, prune=True)
-                await self._library.embed(owner, KNOWLEDGE_BASE)
+                await work(await self._owner())
                 return
+            except Conflict:  # another process is at it
+                await asyncio.sleep(_RETRY_S)
             except TenfoldError as error:
                 logger.warning("the documentation could not be read in: %s", error.message)
                 await asyncio.sleep(_RETRY_S)
 
     async def search(self, principal: Principal, question: str, *, limit: int) -> list[Hit]:
         """The same for every principal."""
+        self._asked.set()
         found = await self._library.search(await self._owner(), KNOWLEDGE_BASE, question, limit)
         return [
             Hit(

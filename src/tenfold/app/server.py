@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import shutil
 import socket
 from functools import partial
@@ -26,6 +27,7 @@ DEFAULT_TENANT = "default"
 
 _HEADER_TIMEOUT_MS = 10_000
 _MAX_HEAD_BYTES = 64 * 1024
+_OPEN_FILES = 65_536
 _ANNOUNCED = Path("run") / "announced"
 
 
@@ -55,6 +57,7 @@ def serve(settings: Settings) -> None:
     host, port = settings.server.host, settings.server.port or _free_port(settings.server.host)
     _check_port(host, port)
     prepare_home(settings.home)
+    _raise_file_limit()
     key = asyncio.run(_prepare(settings))
     base_url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     welcome = _welcome(base_url, key)
@@ -127,6 +130,14 @@ def _welcome(base_url: str, key: str | None) -> str:
         f'    -H "Authorization: Bearer {shown}" -H "Content-Type: application/json" \\\n'
         """    -d '{"model": "offline-extractive", "messages": [{"role": "user", "content": "What is Tenfold?"}]}'\n"""
     )
+
+
+def _raise_file_limit() -> None:
+    """A call in flight is two sockets, and shells give 1,024 by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _free_port(host: str) -> int:

@@ -10,7 +10,7 @@ from tenfold.ledger.prices import Quote as ListQuote
 from tenfold.providers.anthropic import AnthropicWire
 from tenfold.providers.gemini import GeminiWire
 from tenfold.providers.http import HttpProvider
-from tenfold.providers.openai import OpenAIWire
+from tenfold.providers.openai import OpenAIWire, upstream_facts
 from tenfold.providers.ports import Provider, Wire
 from tenfold.providers.transport import HttpClient, InvalidHeader, InvalidOrigin, Limits, Origin, Timeouts, tls_context
 
@@ -119,12 +119,12 @@ def _http_provider(name: str, entry: ProviderSettings, environment: Mapping[str,
             tls=tls_context(str(entry.ca_file) if entry.ca_file else None) if origin.scheme == "https" else None,
             proxy=entry.proxy,
         )
-        return HttpProvider(name, _wire(entry.kind), client, api_key, _CHECK_PATHS[entry.kind])
+        return HttpProvider(name, _wire(entry), client, api_key, _CHECK_PATHS[entry.kind])
     except (InvalidOrigin, InvalidHeader, OSError, ValueError) as error:
         raise SettingsError(f"{whose}: {error}") from None
 
 
-def _wire(kind: str) -> Wire:
-    if kind == "anthropic":
+def _wire(entry: ProviderSettings) -> Wire:
+    if entry.kind == "anthropic":
         return AnthropicWire()
-    return GeminiWire() if kind == "gemini" else OpenAIWire()
+    return GeminiWire() if entry.kind == "gemini" else OpenAIWire(upstream_facts(entry.base_url or ""))
