@@ -34,10 +34,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
         encoder = Encoder(Path(arguments[0]) if arguments else installed_pack())
-    except ModuleNotFoundError as error:
-        _send(answers, Refused(reason=f"The package {error.name} is not installed."))
-        return 1
-    except (PackRefused, OSError) as error:
+    except (ModuleNotFoundError, PackRefused, OSError) as error:
         _send(answers, Refused(reason=str(error)))
         return 1
     _send(answers, Ready())

