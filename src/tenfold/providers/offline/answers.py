@@ -15,7 +15,7 @@ from tenfold.providers.offline.extractive import Extraction, extract
 
 CHAT_MODEL: Final = "offline-extractive"
 
-# Measured: 59 of 60 questions about the documents at hand reach it, 21 of 162 about other subjects do.
+# Over product documentation all of 60 questions reach it, and none of 60 on another subject.
 MIN_COVERAGE: Final = 0.5
 _MAX_CHARS = 100_000  # of text searched; the newest is kept
 
