@@ -125,6 +125,15 @@ async def test_a_document_without_a_usable_id_is_refused(library: Library, tenan
     assert await library.ingest(tenant, "kb", [document("a", "text")]) == IngestReport(added=1)  # the lease is free
 
 
+@pytest.mark.parametrize("metadata", [{"a": object()}, {"a": "x" * 70_000}, {"a": "\x00"}, {"a": "\ud800"}, {1.5: "a"}])
+async def test_metadata_that_cannot_be_stored_is_refused(
+    library: Library, tenant: TenantId, metadata: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        await library.ingest(tenant, "kb", [document("a", "text", metadata=metadata)])
+    assert raised.value.param == "metadata"
+
+
 async def test_any_string_is_stored_and_searched(library: Library, store: Store, tenant: TenantId) -> None:
     texts = naughty_strings()
     documents = [document(f"n{place}", text, title=text, url=text) for place, text in enumerate(texts)]

