@@ -164,7 +164,7 @@ class Gateway:
                 body = show_model(dialect.name, name)
             else:
                 raise NotFound(f"{scope.method} {path[:200]} does not exist here.")
-            responder.whole(200, [respond.JSON, ("x-request-id", _request_id())], body)
+            responder.whole(200, [respond.JSON, *respond.request_id_headers(dialect.name, _request_id())], body)
         except TenfoldError as error:
             refuse(error, dialect, responder)
 
@@ -172,7 +172,11 @@ class Gateway:
 def refuse(error: TenfoldError, dialect: ClientDialect, responder: _RsgiResponder) -> None:
     """An error before there was a call."""
     request_id = _request_id()
-    headers = [respond.JSON, ("x-request-id", request_id), *respond.retry_headers(error)]
+    headers = [
+        respond.JSON,
+        *respond.request_id_headers(dialect.name, request_id),
+        *respond.retry_headers(error),
+    ]
     if isinstance(error, InvalidRequest) and error.status == 413:
         headers.append(("connection", "close"))
     responder.whole(error.status, headers, dialect.encode_error(error, request_id))

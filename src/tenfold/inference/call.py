@@ -78,7 +78,8 @@ async def _attempt(question: Question, target: Target) -> Exchange:
 
 
 def _read_head(call: Call, exchange: Exchange) -> None:
-    """Carry the request id and the upstream's words about its limits."""
+    """Carry the request id and the upstream's words about its limits; those of an attempt before are void."""
+    call.upstream_request_id, call.carried = None, ()
     for name, value in exchange.headers:
         if name in _REQUEST_ID_HEADERS:
             call.upstream_request_id = value.decode("latin-1")

@@ -8,6 +8,7 @@ from tenfold.inference.ports import ClientDialect, Responder, Sender
 JSON = ("content-type", "application/json")
 EVENT_STREAM = ("content-type", "text/event-stream; charset=utf-8")
 _NO_BUFFERING = ("x-accel-buffering", "no")  # nginx and kin would hold events back
+_ID_HEADERS = frozenset(("x-request-id", "request-id", "x-goog-request-id"))  # an upstream's has its own header
 _NO_STORE = ("cache-control", "no-cache")
 
 
@@ -33,21 +34,29 @@ def _whole_headers(call: Call) -> list[tuple[str, str]]:
 def fail(call: Call, error: TenfoldError, dialect: ClientDialect, responder: Responder) -> None:
     """The error as this dialect's clients know it; an upstream's own status is kept."""
     call.http_status = error.status
-    headers = [JSON, *dict((*_about(call), *retry_headers(error))).items()]  # both may carry the upstream's limits
+    headers = [JSON, *dict((*retry_headers(error), *_about(call))).items()]  # both may carry the upstream's limits
     responder.whole(error.status, headers, dialect.encode_error(error, call.request_id))
 
 
 def retry_headers(error: TenfoldError) -> list[tuple[str, str]]:
     """`Retry-After` (whole seconds, RFC 9110 section 10.2.3) and what the upstream said of its limits."""
-    headers = list(error.headers) if isinstance(error, UpstreamError) else []
+    headers = [h for h in error.headers if h[0] not in _ID_HEADERS] if isinstance(error, UpstreamError) else []
     if error.retry_after_s is not None and not any(name == "retry-after" for name, _ in headers):
         headers.append(("retry-after", str(max(1, -int(-error.retry_after_s // 1)))))
     return headers
 
 
+def request_id_headers(dialect: str, request_id: str) -> list[tuple[str, str]]:
+    """Our id, also under the name where the dialect's own SDKs look for one."""
+    headers = [("x-request-id", request_id)]
+    if dialect == "anthropic":
+        headers.append(("request-id", request_id))
+    return headers
+
+
 def _about(call: Call) -> list[tuple[str, str]]:
     cache = f"hit; layer=memory; age={call.cached_age_s}" if call.cache_state == "hit" else call.cache_state
-    headers = [("x-request-id", call.request_id), ("tenfold-cache", cache)]
+    headers = [*request_id_headers(call.dialect, call.request_id), ("tenfold-cache", cache)]
     if call.provider:
         headers.append(("tenfold-provider", call.provider))
         headers.append(("tenfold-model", call.upstream_model or ""))
