@@ -20,6 +20,9 @@ TenfoldError                    status  code                  retryable
 `message` is safe to show to the caller: it never holds a secret, a query or a stack.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class TenfoldError(Exception):
     """A bug of ours, or something nobody foresaw. It is in the log with the request id."""
@@ -34,11 +37,13 @@ class TenfoldError(Exception):
         *,
         param: str | None = None,
         retry_after_s: float | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param  # path of the offending field, e.g. "messages[0].content"
         self.retry_after_s = retry_after_s
+        self.details = details  # what Anthropic's SDK acts on beside type and message
 
 
 class InvalidRequest(TenfoldError):
@@ -110,8 +115,9 @@ class UpstreamError(TenfoldError):
         param: str | None = None,
         retry_after_s: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        details: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        super().__init__(message, param=param, retry_after_s=retry_after_s, details=details)
         if status is not None:
             self.status = status
         self.kind = kind  # the provider's own error type, e.g. "overloaded_error"

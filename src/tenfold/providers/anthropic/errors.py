@@ -58,6 +58,7 @@ def error_of(status: int, headers: tuple[tuple[str, str], ...], body: Any) -> Up
         upstream_code=code if isinstance(code, str) else None,
         retry_after_s=_retry_after(headers),
         headers=headers,
+        details=details if isinstance(details, dict) else None,
     )
 
 

@@ -72,6 +72,7 @@ _NEEDED = {
     "response_format": "Gemini answers in text, JSON, or JSON that fits a schema: ask for one of these.",
     "tool_choice": "Gemini is told auto, none, required, or one function: choose one of these, or send fewer tools.",
     "mcp_servers": "Gemini calls no MCP servers: offer their tools as functions.",
+    "thread": "Gemini keeps no conversations: send the whole one.",
     "web_search_options": "Search with Gemini is a tool of its own: send `tools: [{googleSearch: {}}]` in `google`.",
 }
 

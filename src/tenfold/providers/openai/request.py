@@ -10,11 +10,18 @@ from tenfold.providers.openai.messages import encode_messages
 from tenfold.providers.ports import WireRequest
 
 _FOREIGN_TIERS = frozenset({"standard_only"})
+_ELSEWHERE = {
+    "container": "Containers are kept at another provider: use a model of it.",
+    "mcp_servers": "MCP servers are not called from here: offer their tools as functions.",
+    "thread": "This upstream keeps no conversations: send the whole one.",
+}
+"""Members of another dialect without which the answer would not be what was asked for."""
 _EFFORTS = ((2_048, "low"), (8_192, "medium"))  # thinking budgets in tokens, up to which; above: high
 
 
 def encode_chat(request: ChatRequest, upstream_model: str, facts: UpstreamFacts) -> WireRequest:
     """Raises UnsupportedParameter."""
+    _refuse(request)
     body: JsonObject = {"model": upstream_model, "messages": encode_messages(request.messages, facts)}
     ignored: list[str] = []
     _encode_tools(request, body)
@@ -32,6 +39,13 @@ def encode_chat(request: ChatRequest, upstream_model: str, facts: UpstreamFacts)
         else:
             body.setdefault(name, value)
     return WireRequest(path="/chat/completions", body=json.encode(body), ignored=tuple(ignored))
+
+
+def _refuse(request: ChatRequest) -> None:
+    foreign = request.native.value if request.native is not None and request.native.dialect != DIALECT else {}
+    for name, reason in _ELSEWHERE.items():
+        if foreign.get(name):
+            raise UnsupportedParameter(reason, param=name)
 
 
 def _encode_tools(request: ChatRequest, body: JsonObject) -> None:

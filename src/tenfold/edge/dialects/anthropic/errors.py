@@ -1,8 +1,11 @@
 """Errors in Anthropic's shape: `{"type": "error", "error": {"type", "message"}, "request_id"}`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
-from tenfold.core.errors import TenfoldError, UpstreamError
+from tenfold.core.errors import TenfoldError, UnsupportedParameter, UpstreamError
 from tenfold.core.sse import sse
 from tenfold.providers.anthropic.errors import KIND, STATUS
 
@@ -12,7 +15,7 @@ _MORE_KINDS = {408: "timeout_error", 422: "invalid_request_error", 502: "api_err
 def encode_error(error: TenfoldError, request_id: str) -> bytes:
     """The upstream's own type stays where it is one of this API's; else the status tells the type."""
     kind = error.kind if isinstance(error, UpstreamError) else None
-    return _body(error_type(error.status, kind), error.message, request_id)
+    return _body(error_type(error.status, kind), error.message, request_id, _details(error))
 
 
 def error_frame(error: TenfoldError, request_id: str) -> bytes:
@@ -26,11 +29,21 @@ def failure_frame(message: str, kind: str | None, status: int) -> bytes:
 
 
 def error_type(status: int, kind: str | None = None) -> str:
-    if kind in STATUS:
-        return kind
     known = KIND.get(status) or _MORE_KINDS.get(status)
+    if kind in STATUS and not (kind == "invalid_request_error" and known):  # OpenAI calls most of 4xx so
+        return kind
     return known or ("api_error" if status >= 500 else "invalid_request_error")
 
 
-def _body(kind: str, message: str, request_id: str | None) -> bytes:
-    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+def _details(error: TenfoldError) -> Mapping[str, Any] | None:
+    """The SDK's tool runner asks for a thread by itself, and goes on without one when it is told in these words."""
+    if isinstance(error, UnsupportedParameter) and error.param == "thread":
+        return {"error_code": "thread_unsupported_request"}
+    return error.details
+
+
+def _body(kind: str, message: str, request_id: str | None, details: Mapping[str, Any] | None = None) -> bytes:
+    error: dict[str, Any] = {"type": kind, "message": message}
+    if details is not None:
+        error["details"] = details
+    return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id})

@@ -52,6 +52,7 @@ _ANTHROPIC_ONLY = frozenset(
         "service_tier",
         "speed",
         "thinking",
+        "thread",
         "user_profile_id",
         "workspace_id",
     )
