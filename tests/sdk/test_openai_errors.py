@@ -97,6 +97,7 @@ def test_upstream_errors_keep_their_status(
     assert failed.value.response.headers["retry-after"] == "7"
     assert failed.value.request_id
     assert failed.value.request_id.startswith("req_")
+    assert "upstream" not in failed.value.request_id, "the id is Tenfold's, where it can be looked up"
     assert failed.value.type
     if status != 403:  # its words may speak of Tenfold's own key
         assert "as told" in failed.value.message

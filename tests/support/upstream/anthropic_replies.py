@@ -23,9 +23,9 @@ _USAGE_AT_END = (
 _FINISH = {"stop": "end_turn", "length": "max_tokens", "stop_sequence": "stop_sequence", "tool_calls": "tool_use"}
 
 
-def error(status: int, message: str, request_id: str) -> Json:
-    kind = _KINDS.get(status, "api_error")
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+def error(status: int, message: str, request_id: str, details: Json | None = None) -> Json:
+    stated = {"type": _KINDS.get(status, "api_error"), "message": message, "details": details}
+    return {"type": "error", "error": stated, "request_id": request_id}
 
 
 def whole(prompt: Prompt, answer: Answer) -> Json:

@@ -14,8 +14,17 @@ Finish = Literal["stop", "length", "stop_sequence", "tool_calls"]
 class Refused(Exception):
     """The vendor's API would refuse this request: status and message, told in its own shape."""
 
-    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        param: str | None = None,
+        code: str | None = None,
+        details: Json | None = None,
+    ) -> None:
         super().__init__(message)
+        self.details = details
         self.message = message
         self.status = status
         self.param = param

@@ -50,6 +50,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     frames: tuple[bytes, ...] | None = None
+    message: Any = None  # the same as a value, for whoever keeps conversations
     error_event: bytes = b""  # what stands for an error inside a stream
     faults: Faults = NONE
 

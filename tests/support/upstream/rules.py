@@ -119,7 +119,7 @@ def _tools_to_call(prompt: Prompt) -> list[Offered]:
         return []
     if prompt.forced not in (None, FORCED_ANY):
         return [tool for tool in prompt.tools if tool.name == prompt.forced]
-    if prompt.forced is None and prompt.turns[-1].results:
+    if prompt.forced is None and _results(prompt):
         return []
     asked = [tool for tool in prompt.tools if _asks_for(prompt.question, tool)]
     if prompt.forced == FORCED_ANY and not asked:
@@ -141,9 +141,8 @@ def _text(prompt: Prompt) -> str:
     if prompt.json_object:
         keys = _QUOTED_KEY.findall(question) or ["answer"]
         return json.dumps({key: f"the {key}" for key in keys}, ensure_ascii=False)
-    last = prompt.turns[-1]
-    if last.results and not last.text:
-        return " ".join(f"The tool answered: {text}." for _, text in last.results)
+    if results := _results(prompt):
+        return " ".join(f"The tool answered: {text}." for text in results)
     if repeat := _REPEAT.search(question):
         return repeat[1].strip()
     if counting := _COUNT.search(question):
@@ -151,6 +150,16 @@ def _text(prompt: Prompt) -> str:
     media = [kind for turn in prompt.turns for kind in turn.media]
     seen = f" I see {len(media)} of these: {', '.join(sorted(set(media)))}." if media else ""
     return f"You said: {question}.{seen} Łódź sends greetings 👋."
+
+
+def _results(prompt: Prompt) -> list[str]:
+    """The results of tools since the user said something."""
+    found: list[str] = []
+    for turn in reversed(prompt.turns):
+        if turn.text or turn.calls:
+            break
+        found = [text for _, text in turn.results] + found
+    return found
 
 
 def _stopped(said: Said, stop: Sequence[str]) -> Said:

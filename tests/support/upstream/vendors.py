@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ from tests.support.upstream import (
     openai_replies,
     openai_requests,
 )
+from tests.support.upstream.anthropic_threads import Threads
 from tests.support.upstream.conversation import Json, Prompt, Refused
 from tests.support.upstream.faults import NONE, Faults, read_faults
 from tests.support.upstream.http import Received, Reply
@@ -38,6 +40,7 @@ Write = Callable[[Prompt, Any], Any]
 class Vendors:
     def __init__(self) -> None:
         self._rules = Rules()
+        self._threads = Threads()
         self._requests = 0
 
     def handle(self, received: Received) -> Reply:
@@ -60,7 +63,7 @@ class Vendors:
         status, message = refused.status, refused.message
         told = {
             "openai": lambda: openai_replies.error(status, message, refused.param, refused.code),
-            "anthropic": lambda: anthropic_replies.error(status, message, self._request_id()),
+            "anthropic": lambda: anthropic_replies.error(status, message, self._request_id(), refused.details),
             "gemini": lambda: gemini_replies.error(status, message),
         }[vendor]()
         more = (("Retry-After", retry_after),) if retry_after is not None else ()
@@ -110,8 +113,13 @@ class Vendors:
             return self._faulty("anthropic", faults) or self._json("anthropic", counted, faults)
         if path != "/v1/messages":
             raise Refused("Not Found", status=404)
+        threaded = body.get("thread") is not None
+        body = self._threads.whole(body)
         prompt = anthropic_requests.read_messages(body)
-        return self._say("anthropic", prompt, anthropic_replies, anthropic_replies.error_event("Overloaded"))
+        reply = self._say("anthropic", prompt, anthropic_replies, anthropic_replies.error_event("Overloaded"))
+        if threaded and reply.message is not None:
+            self._threads.keep(body, reply.message)
+        return reply
 
     # -- Gemini --------------------------------------------------------------------------------
 
@@ -157,10 +165,12 @@ class Vendors:
         if broken is not None:
             return broken
         answer = self._rules.answer(prompt, usage_stated=faults.get("no-usage") is None)
+        message = replies.whole(prompt, answer)
         if not prompt.stream:
-            return self._json(vendor, replies.whole(prompt, answer), faults)
+            return replace(self._json(vendor, message, faults), message=message)
         frames = tuple(replies.frames(prompt, answer))
-        return Reply(headers=self._headers(vendor, _EVENTS), frames=frames, error_event=error_event, faults=faults)
+        headers = self._headers(vendor, _EVENTS)
+        return Reply(headers=headers, frames=frames, message=message, error_event=error_event, faults=faults)
 
     def _faulty(self, vendor: str, faults: Faults) -> Reply | None:
         """The error reply that was asked for."""
