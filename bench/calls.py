@@ -69,12 +69,12 @@ def post(target: Target, body: bytes, timeout_s: float = 20) -> tuple[int, bytes
         connection.close()
 
 
-def check(target: Target, *, stream: bool) -> None:
+def check(target: Target, name: str, *, stream: bool) -> None:
     """Raises BenchError unless one call gives the whole reply: a fast refusal would look like a fast gateway."""
     try:
         status, reply = post(target, chat_body(target.model, stream=stream))
     except (OSError, HTTPException) as error:
-        raise BenchError(f"no reply: {error!r}") from error
+        raise BenchError(f"{name} gives no reply: {error!r}") from error
     end = b"data: [DONE]" if stream else b'"finish_reason"'
     if status != 200 or end not in reply:
-        raise BenchError(f"a call got {status}: {reply[:300].decode(errors='replace')}")
+        raise BenchError(f"{name} answers {status}: {reply[:300].decode(errors='replace')}")

@@ -54,7 +54,9 @@ def compared(
     direct, unit, target = (
         targets[Upstream.AT_ONCE] for targets in (bench.mock.targets, bench.unit.targets, running.targets)
     )
-    check(target, stream=stream)
+    check(unit, "nginx", stream=stream)
+    check(target, running.gateway.name, stream=stream)
+    stretch = running.gateway.stretch if connections > 1 else 1
 
     def run(to: Target, seconds: int, server: Running | None) -> Sample:
         body = chat_body(to.model, stream=stream, cacheable=cacheable)
@@ -66,7 +68,7 @@ def compared(
         one = Round(
             direct=run(direct, bench.duration.direct_s, None),
             unit=run(unit, bench.duration.unit_s, bench.unit),
-            gateway=run(target, bench.duration.gateway_s, running),
+            gateway=run(target, stretch * bench.duration.gateway_s, running),
         )
         rounds.append(one)
         figures = one.gateway
@@ -79,7 +81,7 @@ def compared(
 
 def in_flight(bench: Bench, running: Running) -> InFlight:
     target = running.targets[Upstream.AFTER_1_S]
-    check(target, stream=False)
+    check(target, running.gateway.name, stream=False)
     body = chat_body(target.model)
     levels: list[Level] = []
     for connections in running.gateway.in_flight_levels:
@@ -98,7 +100,7 @@ def in_flight(bench: Bench, running: Running) -> InFlight:
 
 def paced_streams(bench: Bench, running: Running) -> Paced:
     target = running.targets[Upstream.EVENT_EACH_10_MS]
-    check(target, stream=True)
+    check(target, running.gateway.name, stream=True)
     each = bench.duration.streams_each
     with on_core(bench.load_core):
         _read(running, target, 1)  # warm

@@ -14,6 +14,7 @@ SOURCE = Path(__file__).with_name("mock_upstream.c")
 
 @dataclass(frozen=True, kw_only=True)
 class Mock:
+    program: Path
     port: int
 
     @property
@@ -41,4 +42,4 @@ def mock_upstream(folder: Path, core: int | None) -> Iterator[Mock]:
     with running([str(program), "0"], core=core, output=output):
         if not wait_for(lambda: "listening" in tail(output), 10):
             raise BenchError(f"the mock upstream did not start: {tail(output)}")
-        yield Mock(port=int(tail(output).split()[-1]))
+        yield Mock(program=program, port=int(tail(output).split()[-1]))

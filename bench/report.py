@@ -72,6 +72,7 @@ def as_markdown(report: Report) -> str:
                 lines.append(f"{results.name}, {name}: {measure.reason}.")
             elif isinstance(measure, Compared) and measure.errors:
                 lines.append(f"{results.name}, {name}: {measure.errors} calls failed.")
+    lines += [line for results in gateways for line in _companions(results)]
     for results in gateways:
         if results.name == "tenfold":
             lines += ["", *_goals(results)]
@@ -198,6 +199,19 @@ def _table(columns: Sequence[Column], gateways: Sequence[GatewayResults]) -> lis
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _companions(results: GatewayResults) -> list[str]:
+    """What its database costs on top, which the tables leave out."""
+    if not results.idle_companions:
+        return []
+    costs = [
+        f"{measure.companion_cpu_s_per_1k:.4f} CPU s per 1,000 in {name}"
+        for name, measure in results.measures.items()
+        if isinstance(measure, Compared)
+    ]
+    idle = sum(process.rss_mb for process in results.idle_companions)
+    return [f"The database of {results.name} comes on top: {', '.join([*costs, f'{idle:.0f} MB idle'])}."]
 
 
 # ---- what Tenfold promises of itself --------------------------------------------------------------

@@ -4,7 +4,7 @@ set -eu
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 missing=
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
-command -v nginx >/dev/null 2>&1 || missing="$missing nginx-light"
+command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 [ -n "$missing" ] || exit 0
 if command -v apt-get >/dev/null 2>&1; then

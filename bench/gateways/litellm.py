@@ -17,6 +17,7 @@ class LiteLLM(Gateway):
     caches: ClassVar[bool] = True
     in_flight_levels: ClassVar[tuple[int, ...]] = (25, 50, 100)
     warm_up_s: ClassVar[int] = 4
+    stretch: ClassVar[int] = 3
 
     def __init__(self, peers: Path | None) -> None:
         installed = peers / "litellm" / "bin" / "litellm" if peers else None
