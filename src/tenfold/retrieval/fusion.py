@@ -3,8 +3,8 @@
 Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (2023): a convex combination keeps what
 ranks throw away, how much better one result is than the next. nDCG@10 on Claude docs / SciFact / AWS docs
 (the last with the vectors of the words' first 100 only): words 0.805 / 0.727 / 0.777, vectors 0.766 / 0.753 / 0.648,
-reciprocal rank fusion 0.825 / 0.770 / 0.785, this mean 0.872 / 0.784 / 0.810. Between 0.3 and 0.5 the weight moves these
-by at most 0.009, 0.005 and 0.035.
+reciprocal rank fusion 0.825 / 0.770 / 0.785, this mean 0.872 / 0.784 / 0.810. Between 0.3 and 0.5 the weight moves
+these by at most 0.009, 0.005 and 0.035.
 """
 
 from collections.abc import Mapping
