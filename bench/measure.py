@@ -1,6 +1,7 @@
 """The measures: each drives one running gateway, beside nginx and beside the mock alone, and gives figures."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from bench.calls import Target, Upstream, chat_body, check
 from bench.gateways import Gateway, Running, started
 from bench.mock import Mock
 from bench.processes import on_core
-from bench.procstat import cpu_seconds, resident_mb
+from bench.procstat import cpu_seconds, machine_cpu_seconds, resident_mb, tree
 from bench.results import Cold, Compared, InFlight, Level, Paced, Round, Sample, StreamTimes
 
 WRK_TIMEOUT_S = 10
@@ -136,6 +137,7 @@ def _sample(
         peak_mb = max(peak_mb, resident_mb(pids))
 
     served, cpu, companion_cpu = bench.mock.served(), cpu_seconds(pids), cpu_seconds(companions)
+    begun, others = time.monotonic(), _cpu_of_others(companions)
     found = load.drive(
         target,
         body,
@@ -145,6 +147,7 @@ def _sample(
         timeout_s=WRK_TIMEOUT_S,
         look=look if server else lambda: None,
     )
+    others = (_cpu_of_others(companions) - others) / (time.monotonic() - begun)
     cpu, companion_cpu = cpu_seconds(pids) - cpu, cpu_seconds(companions) - companion_cpu
     thousands = max(found.answered, 1) / 1000
     upstream_calls = bench.mock.served() - served
@@ -154,7 +157,13 @@ def _sample(
         companion_cpu_s_per_1k=round(companion_cpu / thousands, 5) if companions else None,
         rss_peak_mb=peak_mb if server else None,
         upstream_calls_each=round(upstream_calls / max(found.answered, 1), 3),
+        other_cores=round(max(others, 0.0), 2),
     )
+
+
+def _cpu_of_others(companions: Sequence[int]) -> float:
+    """All of the machine less what this run has started: the mock, nginx, the gateway, wrk."""
+    return machine_cpu_seconds() - cpu_seconds(tree([os.getpid()])) - cpu_seconds(companions)
 
 
 def _read(server: Running | None, target: Target, each: int) -> StreamTimes:

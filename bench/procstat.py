@@ -50,6 +50,12 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(sum(map(int, _stat(pid)[_OWN_CPU_AND_REAPED])) for pid in pids) / _TICKS_PER_S
 
 
+def machine_cpu_seconds() -> float:
+    """Burned so far by everything on the machine, and by what else runs on its host at its expense (steal)."""
+    user, nice, system, _idle, _iowait, _irq, _softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + steal) / _TICKS_PER_S
+
+
 def resident(pids: Iterable[int]) -> list[Resident]:
     """Memory by process, largest first; processes that ended are left out."""
     found = []

@@ -44,6 +44,7 @@ def quoted(measure: Measured) -> dict[str, object]:
                 "companion_cpu_s_per_1k": round(measure.companion_cpu_s_per_1k, 4),
                 "upstream_calls_each": measure.upstream_calls_each,
                 "errors": measure.errors,
+                "other_cores": measure.other_cores,
             }
         case Paced():
             return {
@@ -63,6 +64,13 @@ def quoted(measure: Measured) -> dict[str, object]:
 def as_markdown(report: Report) -> str:
     gateways = report.gateways
     lines = [f"Machine: {report.machine}.", "", f"Command: `{report.command}`", ""]
+    if disturbance := [
+        measure.other_cores
+        for results in gateways
+        for measure in results.measures.values()
+        if isinstance(measure, Compared)
+    ]:
+        lines += [f"Other work on the machine meanwhile: {min(disturbance):.2f} to {max(disturbance):.2f} cores.", ""]
     lines += _table(_REQUEST_COLUMNS, gateways)
     lines += _table(_STREAM_COLUMNS, gateways)
     lines += [f"Not measured: {name}: {reason}." for name, reason in report.left_out.items()]
@@ -194,6 +202,8 @@ def _table(columns: Sequence[Column], gateways: Sequence[GatewayResults]) -> lis
     rows = [[cell(results) for _, cell in columns] for results in gateways]
     # A column that no gateway fills was not asked for.
     kept = [i for i in range(len(columns)) if i == 0 or any(row[i] != _NONE for row in rows)]
+    if kept == [0]:
+        return []
     return [*_grid([columns[i][0] for i in kept], [[row[i] for i in kept] for row in rows]), ""]
 
 

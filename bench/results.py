@@ -17,6 +17,7 @@ class Sample:
     companion_cpu_s_per_1k: float | None = None  # its database's share
     rss_peak_mb: float | None = None
     upstream_calls_each: float | None = None  # 1: passed on, 0: answered from a cache
+    other_cores: float = 0.0  # what the rest of the machine burned meanwhile: the disturbance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,10 @@ class Compared:
     @property
     def errors(self) -> int:
         return sum(one.gateway.load.errors for one in self.rounds)
+
+    @property
+    def other_cores(self) -> float:
+        return statistics.median(one.gateway.other_cores for one in self.rounds)
 
     @property
     def rss_peak_mb(self) -> float:

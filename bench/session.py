@@ -2,7 +2,7 @@
 
 import resource
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,8 +63,10 @@ class Session:
         if "cold" in self.measures:
             measured["cold"] = self._one("cold", lambda: self._cold(gateway, folder, bench.mock))
         try:
-            with started(gateway, folder, bench.mock.port, self.gateway_core) as running:
-                settle()
+            with ExitStack() as stack:
+                with self.quiet():  # a start disturbs others' timing as much as a measure
+                    running = stack.enter_context(started(gateway, folder, bench.mock.port, self.gateway_core))
+                    settle()
                 idle, idle_companions = resident(running.pids()), resident(running.companion_pids())
                 for name, measure in _WHILE_RUNNING.items():
                     if name in self.measures:

@@ -48,6 +48,7 @@ def one_round(cpu: float, unit_cpu: float, *, per_second: float = 1000, p50_ms: 
             companion_cpu_s_per_1k=0.02,
             rss_peak_mb=140,
             upstream_calls_each=1,
+            other_cores=0.1,
         ),
     )
 
@@ -128,6 +129,7 @@ def test_tables_have_the_columns_that_were_measured() -> None:
     assert "litellm: it is not installed" in text
     assert "0.0200 CPU s per 1,000 in c64, 30 MB idle" in text
     assert "make bench" in text
+    assert "Other work on the machine meanwhile: 0.10 to 0.10 cores." in text
 
 
 def test_goals_are_judged_where_they_were_measured() -> None:
