@@ -1,6 +1,5 @@
-"""The parts of the front door on their own: bodies, options, model lists, flights, and ASGI behind RSGI."""
+"""The parts of the front door on their own: options, model lists, and ASGI applications behind the server."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -8,59 +7,36 @@ import pytest
 from msgspec import json
 
 from tenfold.core.call import DEFAULT_OPTIONS
-from tenfold.core.errors import InvalidRequest, TooLarge
+from tenfold.core.errors import InvalidRequest
 from tenfold.edge.asgi import AsgiMount
-from tenfold.edge.body import read_body
-from tenfold.edge.flights import Flights
+from tenfold.edge.http import Request
 from tenfold.edge.models import list_models, show_model
 from tenfold.edge.options import read_options
-from tests.edge.rsgi import Headers, Proto, Scope
-
-
-async def test_a_body_within_the_limit_is_read() -> None:
-    assert await read_body(Proto([b"ab", b"c"]), "3", 3) == b"abc"
-    assert await read_body(Proto([b"ab", b"c"]), None, 3) == b"abc"
-
-
-async def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
-    proto = Proto([b"x" * 100])
-    with pytest.raises(TooLarge):
-        await read_body(proto, "100", 99)
-    assert proto.taken == 0
-
-
-async def test_a_body_that_does_not_say_is_read_to_the_limit_and_no_further() -> None:
-    proto = Proto([b"x" * 10] * 1000)
-    with pytest.raises(TooLarge):
-        await read_body(proto, None, 25)
-    assert proto.taken == 3
 
 
 def test_no_options_cost_nothing() -> None:
-    assert read_options(Headers({"content-type": "application/json"})) is DEFAULT_OPTIONS
+    assert read_options({b"content-type": b"application/json"}) is DEFAULT_OPTIONS
 
 
 def test_options_are_read() -> None:
     options = read_options(
-        Headers(
-            {
-                "Tenfold-Feature": "search",
-                "Tenfold-Task": "t1",
-                "Tenfold-User": "u1",
-                "Tenfold-Cache-Control": "No-Cache, exact",
-                "anthropic-beta": "a,b",
-            }
-        )
+        {
+            b"tenfold-feature": b"search",
+            b"tenfold-task": b"t1",
+            b"tenfold-user": b"u1",
+            b"tenfold-cache-control": b"No-Cache, exact",
+            b"anthropic-beta": b"a,b",
+        }
     )
     assert (options.feature, options.task, options.end_user) == ("search", "t1", "u1")
     assert options.cache == {"no-cache", "exact"}
     assert options.upstream_headers == ((b"anthropic-beta", b"a,b"),)
 
 
-@pytest.mark.parametrize("headers", [{"Tenfold-Cache-Control": "exat"}, {"Tenfold-Feature": "x" * 201}])
-def test_an_option_that_cannot_be_meant_is_refused(headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("headers", [{b"tenfold-cache-control": b"exat"}, {b"tenfold-feature": b"x" * 201}])
+def test_an_option_that_cannot_be_meant_is_refused(headers: dict[bytes, bytes]) -> None:
     with pytest.raises(InvalidRequest):
-        read_options(Headers(headers))
+        read_options(headers)
 
 
 def test_models_are_listed_as_either_vendor_does() -> None:
@@ -78,30 +54,6 @@ def test_models_are_listed_as_either_vendor_does() -> None:
     assert json.decode(show_model("anthropic", "a"))["type"] == "model"
     with pytest.raises(InvalidRequest):
         list_models("anthropic", ["a"], "limit=0")
-
-
-async def test_a_client_that_hangs_up_cancels_its_call() -> None:
-    flights = Flights()
-    proto = Proto([])
-    begun = asyncio.Event()
-
-    async def call() -> None:
-        flight = flights.begin(proto)
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            flights.end(flight)
-
-    sweeper = asyncio.create_task(flights.sweep())
-    task = asyncio.create_task(call())
-    await begun.wait()
-    assert not await flights.landed(0)
-    proto.hung_up.set()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
-    assert await flights.landed(0)
-    sweeper.cancel()
 
 
 AsgiMessage = MutableMapping[str, Any]
@@ -129,26 +81,71 @@ async def echo(
         await send({"type": "http.response.body", "body": body})
 
 
-async def test_an_asgi_application_answers_behind_rsgi() -> None:
-    proto = Proto([b"ab", b"c"])
-    await AsgiMount(echo, 100)(Scope("POST", "/a%20b"), proto)
-    assert (proto.status, proto.body, proto.headers["x-path"]) == (201, b"abc", "/a b")
+class Wire:
+    """The connection of one request, played by hand."""
+
+    closed = False
+    write_paused = False
+    date_line = "date: now\r\n"
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.resumed = 0
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    async def drained(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None:
+        self.resumed += 1
+
+    def abort(self) -> None:
+        self.closed = True
 
 
-async def test_an_asgi_application_streams_behind_rsgi() -> None:
-    proto = Proto([b"abc"])
-    await AsgiMount(echo, 100)(Scope("POST", "/", query="stream"), proto)
-    assert proto.pieces == [b"a", b"b", b"c"]
+def request(wire: Wire, body: bytes, path: str = "/", query: str = "", **headers: bytes) -> Request:
+    made = Request(
+        wire,
+        method="POST",
+        path=path,
+        query=query,
+        headers={name.replace("_", "-").encode(): value for name, value in headers.items()},
+        http11=True,
+        keep_alive=True,
+        client="127.0.0.1:5000",
+        max_unread=1000,
+    )
+    made.feed(body)
+    made.end_body()
+    return made
 
 
-async def test_an_asgi_body_over_the_limit_is_not_handed_on() -> None:
-    proto = Proto([b"x" * 60, b"x" * 60, b"x" * 60])
-    await AsgiMount(echo, 100)(Scope("POST", "/"), proto)
-    assert proto.status == 413
-    assert proto.taken == 2
+async def test_an_asgi_application_answers() -> None:
+    wire = Wire()
+    await AsgiMount(echo, 100)(request(wire, b"abc", "/a%20b"))
+    head, body = wire.sent.split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert b"x-path: /a b" in head
+    assert body == b"abc"
 
 
-async def test_an_asgi_body_that_says_it_is_too_large_is_not_read() -> None:
-    proto = Proto([b"x"])
-    await AsgiMount(echo, 100)(Scope("POST", "/", {"content-length": "101"}), proto)
-    assert (proto.status, proto.taken) == (413, 0)
+async def test_an_asgi_application_streams() -> None:
+    wire = Wire()
+    asked = request(wire, b"abc", query="stream")
+    await AsgiMount(echo, 100)(asked)
+    assert wire.sent.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n")
+    assert asked.finished
+
+
+async def test_an_asgi_body_over_the_limit_is_refused() -> None:
+    wire = Wire()
+    await AsgiMount(echo, 2)(request(wire, b"abc"))
+    assert wire.sent.startswith(b"HTTP/1.1 413")
+
+
+async def test_a_reply_header_cannot_hold_another() -> None:
+    with pytest.raises(ValueError, match="line break"):
+        request(Wire(), b"").whole(200, [("x", "a\r\nset-cookie: b")], b"")

@@ -1,17 +1,16 @@
-"""`tenfold up`: one supervising process that starts the database and Granian's workers, each of them a Service."""
+"""`tenfold up`: one supervising process that starts the database and the workers, each of them a Service."""
 
 import asyncio
+import gc
+import logging
 import os
 import resource
 import shutil
+import signal
 import socket
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
+import uvloop
 
 from tenfold import __version__
 from tenfold.access.handlers import ApiKeys, Tenants
@@ -20,63 +19,58 @@ from tenfold.access.secret_text import new_api_key
 from tenfold.app.database import Database
 from tenfold.app.service import Service
 from tenfold.app.settings import Settings
+from tenfold.app.supervisor import Supervisor, listen
 from tenfold.core.clock import SystemClock
+from tenfold.edge.http import HttpServer
 from tenfold.store import Store
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_TENANT = "default"
 
-_HEADER_TIMEOUT_MS = 10_000
-_MAX_HEAD_BYTES = 64 * 1024
+_STOP_MARGIN_S = 10.0  # for what follows the last call: receipts, the database's lease
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - names to show, not to bind
 _OPEN_FILES = 65_536
 _ANNOUNCED = Path("run") / "announced"
 
 
-class _Worker:
-    """The RSGI application of one worker process."""
-
-    def __init__(self, settings: Settings, welcome: str) -> None:
-        self._settings = settings
-        self._welcome = welcome
-        self._service = Service(settings)
-        self._handle: Any = None
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._service.start())
-        self._handle = self._service.handle
-        _announce(self._settings.home, self._welcome)
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_until_complete(self._service.stop())
-
-    async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        await self._handle(scope, proto)
-
-
 def serve(settings: Settings) -> None:
     """Blocks until a signal stops it. Raises SettingsError, StoreUnavailable, OSError (the port is taken)."""
-    host, port = settings.server.host, settings.server.port or _free_port(settings.server.host)
-    _check_port(host, port)
+    shared = settings.server.workers > 1
+    listener = listen(settings.server.host, settings.server.port, shared=False)  # also with workers: is it free?
+    port: int = listener.getsockname()[1]
+    if shared:
+        listener.close()
     prepare_home(settings.home)
     _raise_file_limit()
     key = asyncio.run(_prepare(settings))
-    base_url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
-    welcome = _welcome(base_url, key)
-    Granian(
-        target="tenfold",
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        workers=settings.server.workers,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS, max_buffer_size=_MAX_HEAD_BYTES),
-        websockets=False,
-        backlog=4096,
-        backpressure=65_536,  # our own gate refuses in the dialect's words long before
-        respawn_failed_workers=True,
-        workers_kill_timeout=int(settings.server.shutdown_s) + 10,
-        log_enabled=False,
-    ).serve(target_loader=partial(_Worker, settings, welcome), wrap_loader=False)  # type: ignore[arg-type]  # an RSGI application
+    welcome = _welcome(settings.server.host, port, key)
+
+    def work() -> int:
+        own = listen(settings.server.host, port, shared=True) if shared else listener
+        uvloop.run(_work(settings, own, welcome))
+        return 0
+
+    gc.collect()
+    gc.freeze()  # what is imported by now stays shared with the workers
+    Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S).run()
+
+
+async def _work(settings: Settings, listener: socket.socket, welcome: str) -> None:
+    """One worker: serve until SIGTERM, then let the calls in flight end."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    service = Service(settings)
+    await service.start()
+    server = HttpServer(service.handle)
+    await server.start(listener)
+    _announce(settings.home, welcome)
+    await stop.wait()
+    service.stopping()
+    cut_off = await server.stop(settings.server.shutdown_s)
+    if cut_off:
+        logger.warning("stopped with %d connections still busy", cut_off)
+    await service.stop()
 
 
 def prepare_home(home: Path) -> None:
@@ -122,7 +116,8 @@ def _announce(home: Path, welcome: str) -> None:
     print(welcome, flush=True)  # noqa: T201 - the one line for a person; everything else is a JSON log
 
 
-def _welcome(base_url: str, key: str | None) -> str:
+def _welcome(host: str, port: int, key: str | None) -> str:
+    base_url = f"http://{_EVERYWHERE.get(host, host)}:{port}"
     shown = key or "$TENFOLD_BOOTSTRAP_KEY"
     return (
         f"\nTenfold {__version__} is ready. Open {base_url}/ in a browser, or ask it from here:\n\n"
@@ -138,22 +133,3 @@ def _raise_file_limit() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _check_port(host: str, port: int) -> None:
-    """Granian's workers would find out one by one. Raises OSError with the way out."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OSError(
-                error.errno, f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
-            ) from None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # re-exported without saying so
 from msgspec import json
 
 from tenfold import __version__
@@ -95,7 +94,7 @@ class Service:
         documentation = Documentation(Library(store, embedder), Tenants(rows, SystemClock()))
         self._keep(documentation.keep(), "app.documentation")
         console = build_console(settings, store, keyring, pipeline, documentation)
-        self._gateway = Gateway(
+        self.handle = Gateway(
             keys=keyring,
             pipeline=pipeline,
             router=router,
@@ -103,21 +102,19 @@ class Service:
             probes=self,
             pages=AsgiMount(console, settings.server.max_body_bytes),
             max_body_bytes=settings.server.max_body_bytes,
-            client_gone=ProtocolClosed,
-        )
-        self.handle = self._gateway.handle
-        self._keep(self._gateway.flights.sweep(), "edge.flights")
+        ).handle
         self._keep(self._look_after(), "app.look_after")
         # What start-up made lives as long as the process: the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
 
-    async def stop(self) -> None:
-        """Calls in flight get their time, then everything closes in the reverse order of its start."""
+    def stopping(self) -> None:
+        """From here on calls are refused; those in flight go on."""
         self._gate.stopping = True
-        if not await self._gateway.flights.landed(self._settings.server.shutdown_s):
-            logger.warning("stopping with %d calls in flight", len(self._gateway.flights))
+
+    async def stop(self) -> None:
+        """After the last call: everything closes in the reverse order of its start."""
         for task in reversed(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

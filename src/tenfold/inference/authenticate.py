@@ -7,20 +7,20 @@ from tenfold.core.principal import SCOPE_INFERENCE, Principal
 
 
 class Keys(Protocol):
-    def authenticate(self, presented: str) -> Principal | None:
+    def authenticate(self, presented: bytes) -> Principal | None:
         """The principal of a key known in memory; None when it must be loaded.
         Raises Unauthenticated, StoreUnavailable."""
         ...
 
-    async def load(self, presented: str) -> Principal:
+    async def load(self, presented: bytes) -> Principal:
         """Raises Unauthenticated, StoreUnavailable."""
         ...
 
 
-async def authenticate(keys: Keys, authorization: str | None, api_key: str | None) -> Principal:
+async def authenticate(keys: Keys, authorization: bytes | None, api_key: bytes | None) -> Principal:
     """`Authorization: Bearer KEY` (OpenAI) or `x-api-key: KEY` (Anthropic).
     Raises Unauthenticated, PermissionDenied, StoreUnavailable."""
-    if authorization is not None and authorization[:7].lower() == "bearer ":
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
         presented = authorization[7:].strip()
     elif api_key is not None:
         presented = api_key.strip()

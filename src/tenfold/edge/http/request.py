@@ -1,0 +1,215 @@
+"""One request and the reply to it. Handlers see this and nothing of the connection."""
+
+import asyncio
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Protocol
+
+from tenfold.core.errors import InvalidRequest, TooLarge
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus if status.value >= 200
+}
+_WITHOUT_BODY = frozenset({204, 304})  # RFC 9110, section 6.4.1
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+ReplyHeaders = Iterable[tuple[str, str]]
+
+
+class ClientGone(Exception):
+    """The client's connection is closed: nobody reads what would be sent."""
+
+
+class Wire(Protocol):
+    """What a request needs of its connection."""
+
+    closed: bool
+    write_paused: bool
+
+    @property
+    def date_line(self) -> str:
+        """`date: ...` and its line end."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drained(self) -> None:
+        """Returns when the client took what was written. Raises ClientGone."""
+        ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Request:
+    """`headers`: lower-case names; values of a repeated header joined. `path` as sent, without the query."""
+
+    gone: type[Exception] = ClientGone
+
+    __slots__ = (
+        "_body",
+        "_buffered",
+        "_chunked",
+        "_max_unread",
+        "_reader",
+        "_wire",
+        "begun",
+        "client",
+        "complete",
+        "finished",
+        "headers",
+        "http11",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "too_slow",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[bytes, bytes],
+        http11: bool,
+        keep_alive: bool,
+        client: str,
+        max_unread: int,
+    ) -> None:
+        self._wire = wire
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.http11 = http11
+        self.keep_alive = keep_alive
+        self.client = client
+        self.begun = False  # the reply's status line is written
+        self.finished = False  # all of the reply is written
+        self.complete = False  # all of the body is here
+        self.too_slow = False
+        self._chunked = False
+        self._body: list[bytes] = []
+        self._buffered = 0
+        self._max_unread = max_unread
+        self._reader: asyncio.Future[None] | None = None
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    # -- body --------------------------------------------------------------------------------
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises TooLarge before reading one that says it is too large, and at the first bytes over
+        the limit of one that does not say; InvalidRequest when the client is too slow."""
+        length = self.headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        if not self.complete and b"expect" in self.headers and not self._body:
+            self._wire.write(_CONTINUE)
+        while not self.complete:
+            if self._buffered > limit:
+                raise _too_large(limit)
+            if self.too_slow:
+                raise InvalidRequest("The request body did not arrive in time.")
+            self._reader = asyncio.get_running_loop().create_future()
+            self._wire.resume_reading()
+            await self._reader
+        if self._buffered > limit:
+            raise _too_large(limit)
+        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body arrived."""
+        self._body.append(data)
+        self._buffered += len(data)
+        if self._reader is not None:
+            self._wake()
+        elif self._buffered > self._max_unread:
+            self._wire.pause_reading()
+
+    def end_body(self) -> None:
+        self.complete = True
+        self._wake()
+
+    def give_up_body(self) -> None:
+        """The client is too slow; whoever waits for the body is told."""
+        self.too_slow = True
+        self._wake()
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    # -- reply -------------------------------------------------------------------------------
+
+    def whole(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
+        """A reply in one piece. Raises ClientGone."""
+        if self._wire.closed:
+            raise ClientGone
+        self.begun = self.finished = True
+        if status in _WITHOUT_BODY:
+            self._wire.write(self._head(status, headers, ""))
+            return
+        head = self._head(status, headers, f"content-length: {len(body)}\r\n")
+        self._wire.write(head if self.method == "HEAD" else head + body)
+
+    def stream(self, status: int, headers: ReplyHeaders) -> "Request":
+        """Begin a reply that goes out as it comes: `send_bytes`, then `finish`. Raises ClientGone."""
+        if self._wire.closed:
+            raise ClientGone
+        self.begun = True
+        self._chunked = self.http11
+        if not self.http11:
+            self.keep_alive = False  # its end is the connection's
+        self._wire.write(self._head(status, headers, "transfer-encoding: chunked\r\n" if self._chunked else ""))
+        return self
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Returns when there is room for more. Raises ClientGone."""
+        wire = self._wire
+        if wire.closed:
+            raise ClientGone
+        if not data or self.method == "HEAD":
+            return
+        wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if wire.write_paused:
+            await wire.drained()
+
+    def finish(self) -> None:
+        """The stream is whole; nothing to do for a reply in one piece."""
+        if self.begun and not self.finished:
+            self.finished = True
+            if self._chunked and not self._wire.closed and self.method != "HEAD":
+                self._wire.write(b"0\r\n\r\n")
+
+    def abort(self) -> None:
+        """Drop the connection: the client sees that the reply is not whole."""
+        self._wire.abort()
+
+    def _head(self, status: int, headers: ReplyHeaders, framing: str) -> bytes:
+        lines = [f"{name}: {value}\r\n" for name, value in headers]
+        if not self.complete:
+            self.keep_alive = False  # the rest of the body would be taken for the next request
+        if not self.keep_alive:
+            lines.append("connection: close\r\n")
+        elif not self.http11:
+            lines.append("connection: keep-alive\r\n")
+        head = "".join((_STATUS_LINES[status], *lines, framing, self._wire.date_line, "\r\n"))
+        # A value with a line break would begin a header, or a reply, of somebody else's making.
+        breaks = len(lines) + bool(framing) + 3
+        if head.count("\n") != breaks or head.count("\r") != breaks:
+            raise ValueError("a reply header holds a line break")
+        return head.encode("latin-1", "replace")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request body is larger than {limit} bytes, the most this server takes.")
