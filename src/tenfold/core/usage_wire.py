@@ -178,6 +178,66 @@ def openai_usage(raw: object) -> Usage | None:
         return None
 
 
+class _PlainIn(Struct):
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_tokens: int = 0
+
+
+class _PlainOut(Struct):
+    reasoning_tokens: int = 0
+    audio_tokens: int = 0
+
+
+class _PlainUsage(Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _PlainIn | None = None
+    completion_tokens_details: _PlainOut | None = None
+    cached_tokens: int = 0
+
+    def to_usage(self) -> Usage | None:
+        """None when there is more to it than two totals."""
+        into, out = self.prompt_tokens_details, self.completion_tokens_details
+        if (
+            self.cached_tokens
+            or (into is not None and (into.cached_tokens or into.cache_write_tokens or into.audio_tokens))
+            or (out is not None and (out.reasoning_tokens or out.audio_tokens))
+            or not 0 <= self.prompt_tokens <= MAX_COUNT
+            or not 0 <= self.completion_tokens <= MAX_COUNT
+        ):
+            return None
+        return Usage(input_tokens=self.prompt_tokens, output_tokens=self.completion_tokens)
+
+
+class _PlainReply(Struct):
+    usage: _PlainUsage
+
+
+class _Reply(Struct):
+    usage: object = None
+
+
+_PLAIN_REPLY = Decoder(_PlainReply)
+_REPLY = Decoder(_Reply)
+
+
+def openai_reply_usage(body: bytes) -> Usage | None:
+    """Usage of a whole reply, nothing else of which is read. Never raises. The common case, two totals and parts that
+    are all 0, is told at once (1.5 us); everything else goes through openai_usage (4 us)."""
+    try:
+        usage = _PLAIN_REPLY.decode(body).usage.to_usage()
+        if usage is not None:
+            return usage
+    except _UNREADABLE:
+        pass
+    try:
+        stated = _REPLY.decode(body).usage
+    except _UNREADABLE:
+        return None
+    return None if stated is None else openai_usage(stated)
+
+
 def anthropic_usage(raw: object, base: Usage | None = None) -> Usage | None:
     """As openai_usage. With `base` (from message_start) a message_delta's usage is read on top of it;
     what cannot be read leaves `base`. Never raises."""

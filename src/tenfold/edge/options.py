@@ -8,12 +8,21 @@ from tenfold.core.errors import InvalidRequest
 _MAX_LABEL = 200
 _CACHE_DIRECTIVES = frozenset({"no-store", "no-cache", "exact"})
 _VENDOR_HEADERS = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
-_OURS = (b"tenfold-", b"anthropic-", b"openai-b", b"traceparent")
+_READ = frozenset(
+    {
+        b"tenfold-feature",
+        b"tenfold-task",
+        b"tenfold-user",
+        b"tenfold-cache-control",
+        b"traceparent",
+        *_VENDOR_HEADERS,
+    }
+)
 
 
 def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
     """Raises InvalidRequest for an option that cannot be meant."""
-    if not any(name.startswith(_OURS) for name in headers):
+    if _READ.isdisjoint(headers):
         return DEFAULT_OPTIONS
     cache = _words(headers, b"tenfold-cache-control")
     unknown = cache - _CACHE_DIRECTIVES

@@ -18,16 +18,24 @@ from tenfold.providers.ports import StreamFacts
 
 _MEMBERS = Decoder(dict[str, Raw])
 _TRUE = Raw(b"true")
+_MODEL_FIRST = re.compile(rb'\s*\{\s*"model"\s*:\s*("[^"\\]*")')
+_ASK = b',"stream_options":{"include_usage":true}}'
 
 
 def pass_body(body: bytes, model: str | None, *, ask_usage: bool) -> bytes:
     """The body with another model's name, and asking for usage. Raises InvalidRequest when it is no JSON object.
 
-    Only the top level is taken apart: each value there keeps its bytes and its place. On 6 KB this takes 3 us, which
-    is less than the searches it takes to prove that a replacement inside the text hits the right `"model"`.
+    Where the model stands first and no escape can hide a second name of a member, bytes are put in its place (0.5 us
+    on 6 KB). Else the top level is taken apart (3 us): each value there keeps its bytes and its place.
     """
     if model is None and not ask_usage:
         return body
+    first = _MODEL_FIRST.match(body)
+    if first is not None and b"\\" not in body and not (ask_usage and b'"stream_options"' in body):
+        name = first.group(1) if model is None else json.encode(model)
+        if not ask_usage:
+            return b"".join((b'{"model":', name, body[first.end() :]))
+        return b"".join((b'{"model":', name, body[first.end() : body.rindex(b"}")], _ASK))
     try:
         members = _MEMBERS.decode(body)
         if model is not None:

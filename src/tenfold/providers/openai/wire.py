@@ -1,12 +1,9 @@
 """The wire of OpenAI and of the servers compatible with it. `base_url` ends in /v1, so paths begin after it."""
 
-from msgspec import Struct
-from msgspec.json import Decoder
-
-from tenfold.core.chat import ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest, JsonObject
+from tenfold.core.chat import ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest
 from tenfold.core.errors import UnsupportedParameter, UpstreamError
 from tenfold.core.usage import Usage
-from tenfold.core.usage_wire import openai_usage
+from tenfold.core.usage_wire import openai_reply_usage
 from tenfold.providers.openai import embeddings, errors, passthrough
 from tenfold.providers.openai.content import DIALECT
 from tenfold.providers.openai.facts import COMPATIBLE, UpstreamFacts
@@ -14,13 +11,6 @@ from tenfold.providers.openai.reply import decode_chat
 from tenfold.providers.openai.request import encode_chat
 from tenfold.providers.openai.stream import OpenAIStreamDecoder
 from tenfold.providers.ports import Headers, StreamDecoder, StreamFacts, WireRequest
-
-
-class _Metered(Struct):
-    usage: JsonObject | None = None
-
-
-_METERED = Decoder(_Metered)
 
 
 class OpenAIWire:
@@ -60,11 +50,7 @@ class OpenAIWire:
         return OpenAIStreamDecoder(ends_with_done=self._facts.ends_with_done)
 
     def usage_of_reply(self, body: bytes) -> Usage | None:
-        try:
-            stated = _METERED.decode(body).usage
-        except errors.UNREADABLE:
-            return None
-        return openai_usage(stated) if stated is not None else None
+        return openai_reply_usage(body)
 
     def without_usage_frame(self, frames: bytes) -> bytes:
         return passthrough.without_usage_frame(frames)
