@@ -29,6 +29,7 @@ def answer(owner: ExactCache, body: bytes = b"{}") -> Answer:
         provider="p",
         model="m",
         upstream_model="m",
+        served_by="",
         on_request=False,
         stored_s=owner.now(),
     )

@@ -79,6 +79,7 @@ class Call:
     # 5 call
     provider: str | None = None
     upstream_model: str | None = None
+    served_by: str = ""  # reply header lines that name the two
     upstream_request_id: str | None = None
     ignored: tuple[str, ...] = ()  # parameters the upstream has no word for
     carried: tuple[tuple[str, str], ...] = ()  # upstream headers for the client

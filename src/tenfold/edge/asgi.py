@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tenfold.core.errors import TooLarge
+from tenfold.core.headers import header_lines
 from tenfold.edge.http import Request
 
 Message = MutableMapping[str, Any]
@@ -27,7 +28,7 @@ class AsgiMount:
         try:
             body = await request.body(self._max_body_bytes)
         except TooLarge:
-            request.whole(413, [("content-type", "application/problem+json")], _TOO_LARGE)
+            request.whole(413, header_lines([("content-type", "application/problem+json")]), _TOO_LARGE)
             return
         await self._app(_scope(request), _Receive(body), _Send(request))
 
@@ -68,17 +69,17 @@ class _Send:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._status = 500
-        self._headers: list[tuple[str, str]] = []
+        self._headers = ""
 
     async def __call__(self, message: Message) -> None:
         request = self._request
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            self._headers = [
+            self._headers = header_lines(
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, value in message["headers"]
                 if name.lower() not in _OURS
-            ]
+            )
         elif message["type"] == "http.response.body" and not request.finished:
             body, more = bytes(message.get("body", b"")), message.get("more_body", False)
             if not request.begun and not more:

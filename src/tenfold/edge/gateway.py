@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from tenfold.core.call import Call, Operation
 from tenfold.core.errors import NotFound, TenfoldError
+from tenfold.core.headers import header_lines
 from tenfold.core.ids import uuid7
 from tenfold.edge.http import Request
 from tenfold.edge.models import list_models, show_model
@@ -89,25 +90,26 @@ class Gateway:
             call = Call(principal=principal, operation=operation, dialect=dialect.name, body=body, options=options)
             await self._pipeline.serve(call, dialect, request)
         except TenfoldError as error:
-            refuse(error, dialect, request)
+            respond.refuse(error, dialect, _request_id(), request)
         except request.gone:
             raise
         except Exception:  # a bug of ours: the client gets a typed 500, the log the stack
             if request.begun:
                 raise
             logger.exception("unhandled error", extra={"path": request.path})
-            refuse(TenfoldError("Tenfold failed to handle this request; it has been logged."), dialect, request)
+            failure = TenfoldError("Tenfold failed to handle this request; it has been logged.")
+            respond.refuse(failure, dialect, _request_id(), request)
 
     async def _other(self, request: Request) -> None:
         path = request.path
         if path == "/livez":
-            request.whole(200, [respond.JSON], b'{"status":"ok"}')
+            request.whole(200, respond.JSON, b'{"status":"ok"}')
         elif path == "/readyz":
             ready, body = self._probes.ready()
-            request.whole(200 if ready else 503, [respond.JSON], body)
+            request.whole(200 if ready else 503, respond.JSON, body)
         elif path == "/metrics":
             content_type, text = self._probes.metrics()
-            request.whole(200, [("content-type", content_type)], text)
+            request.whole(200, header_lines([("content-type", content_type)]), text)
         elif path == "/v1" or path.startswith("/v1/"):
             await self._v1(request, path)
         else:
@@ -127,16 +129,9 @@ class Gateway:
                 body = show_model(dialect.name, name)
             else:
                 raise NotFound(f"{request.method} {path[:200]} does not exist here.")
-            request.whole(200, [respond.JSON, ("x-request-id", _request_id())], body)
+            request.whole(200, respond.JSON + respond.request_id_lines(dialect.name, _request_id()), body)
         except TenfoldError as error:
-            refuse(error, dialect, request)
-
-
-def refuse(error: TenfoldError, dialect: ClientDialect, request: Request) -> None:
-    """An error before there was a call."""
-    request_id = _request_id()
-    headers = [respond.JSON, ("x-request-id", request_id), *respond.retry_headers(error)]
-    request.whole(error.status, headers, dialect.encode_error(error, request_id))
+            respond.refuse(error, dialect, _request_id(), request)
 
 
 def _request_id() -> str:

@@ -11,6 +11,7 @@ from tenfold.inference.route import Route, Target
 from tenfold.providers.ports import Exchange, Headers, WireRequest
 
 _CARRIED_PREFIXES = (b"x-ratelimit-", b"anthropic-", b"openai-", b"ratelimit")
+_PLAIN = frozenset((b"content-type", b"content-length", b"connection", b"date", b"transfer-encoding", b"server"))
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 
 
@@ -59,7 +60,7 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
         try:
             return target, await _attempt(question, target)
         except TenfoldError as error:
-            call.provider, call.upstream_model = target.provider.name, target.upstream_model
+            target.mark(call)
             if number == last or not (error.retryable or isinstance(error, UnsupportedParameter)):
                 raise
     raise AssertionError("a route has at least one target")
@@ -68,9 +69,11 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
 async def _attempt(question: Question, target: Target) -> Exchange:
     call = question.call
     request = question.encode(target)
-    carried: Headers = list(call.options.upstream_headers) if question.speaks(target) else []
+    vendor = call.options.upstream_headers
+    carried: Headers = list(vendor) if vendor and question.speaks(target) else []
     exchange = await target.provider.send(request, carried)
-    call.provider, call.upstream_model, call.ignored = target.provider.name, target.upstream_model, request.ignored
+    target.mark(call)
+    call.ignored = request.ignored
     _read_head(call, exchange)
     if exchange.status >= 300:
         raise await _failure(call, target, exchange)
@@ -81,6 +84,8 @@ def _read_head(call: Call, exchange: Exchange) -> None:
     """Carry the request id and the upstream's words about its limits; those of an attempt before are void."""
     call.upstream_request_id, call.carried = None, ()
     for name, value in exchange.headers:
+        if name in _PLAIN:
+            continue
         if name in _REQUEST_ID_HEADERS:
             call.upstream_request_id = value.decode("latin-1")
         elif name.startswith(_CARRIED_PREFIXES):

@@ -76,10 +76,10 @@ class _Inbox:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=64)
 
-    def whole(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def whole(self, status: int, headers: str, body: bytes) -> None:
         """Errors only: a streamed call has no other whole reply. The call itself carries the error."""
 
-    def stream(self, status: int, headers: list[tuple[str, str]]) -> Sender:
+    def stream(self, status: int, headers: str) -> Sender:
         return self
 
     async def send_bytes(self, data: bytes) -> None:

@@ -17,7 +17,7 @@ async def count_tokens(question: Question, route: Route) -> int:
     """Input tokens of the request, for the first target of its route."""
     target = route.targets[0]
     call = question.call
-    call.provider, call.upstream_model = target.provider.name, target.upstream_model
+    target.mark(call)
     wire = target.provider.wire
     request: WireRequest | None = wire.encode_count_tokens(question.canonical(), target.upstream_model)
     if request is None:

@@ -55,6 +55,7 @@ class Lookup:
             provider=call.provider or "",
             model=call.model,
             upstream_model=call.upstream_model or "",
+            served_by=call.served_by,
             on_request=not self._by_default(call),
             stored_s=self._cache.now(),
         )
@@ -72,6 +73,7 @@ class Lookup:
         call.cache_state = "hit"
         call.cached_age_s = int(age_s)
         call.model, call.provider, call.upstream_model = answer.model, answer.provider, answer.upstream_model
+        call.served_by = answer.served_by
         call.usage, call.stream = answer.usage, answer.stream
         return answer
 

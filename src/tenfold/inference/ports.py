@@ -60,13 +60,13 @@ class Sender(Protocol):
 
 
 class Responder(Protocol):
-    """Where a reply goes. One of the two is called, once."""
+    """Where a reply goes. One of the two is called, once. Headers are lines (`core.headers.header_lines`)."""
 
     gone: type[Exception]  # what a Sender raises when nobody listens any more
 
-    def whole(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
+    def whole(self, status: int, headers: str, body: bytes) -> None: ...
 
-    def stream(self, status: int, headers: list[tuple[str, str]]) -> Sender: ...
+    def stream(self, status: int, headers: str) -> Sender: ...
 
 
 class OutcomeSink(Protocol):

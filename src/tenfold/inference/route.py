@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from tenfold.core.call import Call
 from tenfold.core.errors import ModelNotFound
+from tenfold.core.headers import header_lines
 from tenfold.core.usage import Usage
 from tenfold.providers.ports import Provider
 
@@ -37,6 +39,11 @@ class PriceList(Protocol):
     def quote(self, at: datetime) -> Quote | None: ...
 
 
+def served_by(provider: str, model: str) -> str:
+    """The reply headers that say who answered. Raises ValueError for a name with a line break."""
+    return header_lines([("tenfold-provider", provider), ("tenfold-model", model)])
+
+
 class Target:
     """One upstream model. Holds its current quote, so that a call looks no price up."""
 
@@ -44,10 +51,14 @@ class Target:
         self.provider = provider
         self.upstream_model = upstream_model
         self.ask_usage = ask_usage
-        self.reply_headers = (("tenfold-provider", provider.name), ("tenfold-model", upstream_model))
+        self._served_by = served_by(provider.name, upstream_model)
         self._prices = prices
         self._quote: Quote | None = None
         self._quote_until_s = 0.0
+
+    def mark(self, call: Call) -> None:
+        """This is where the call goes."""
+        call.provider, call.upstream_model, call.served_by = self.provider.name, self.upstream_model, self._served_by
 
     def quote(self, now_s: float) -> Quote | None:
         """The quote at `now_s` (Unix seconds); None when no price is known."""

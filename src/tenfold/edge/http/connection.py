@@ -274,7 +274,7 @@ class Connection(asyncio.Protocol):
             max_unread=0,
         )
         if not self.closed:
-            request.whole(status, [("content-type", "application/json")], body)
+            request.whole(status, "content-type: application/json\r\n", body)
         self._linger()
 
     # -- inside ------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """One request and the reply to it. Handlers see this and nothing of the connection."""
 
 import asyncio
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -12,8 +11,6 @@ _STATUS_LINES = {
 }
 _WITHOUT_BODY = frozenset({204, 304})  # RFC 9110, section 6.4.1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-ReplyHeaders = Iterable[tuple[str, str]]
 
 
 class ClientGone(Exception):
@@ -45,7 +42,10 @@ class Wire(Protocol):
 
 
 class Request:
-    """`headers`: lower-case names; values of a repeated header joined. `path` as sent, without the query."""
+    """`headers`: lower-case names; values of a repeated header joined. `path` as sent, without the query.
+
+    Reply headers are given as the lines they make (`core.headers.header_lines`), ready to be sent.
+    """
 
     gone: type[Exception] = ClientGone
 
@@ -151,7 +151,7 @@ class Request:
 
     # -- reply -------------------------------------------------------------------------------
 
-    def whole(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
+    def whole(self, status: int, headers: str, body: bytes) -> None:
         """A reply in one piece. Raises ClientGone."""
         if self._wire.closed:
             raise ClientGone
@@ -162,7 +162,7 @@ class Request:
         head = self._head(status, headers, f"content-length: {len(body)}\r\n")
         self._wire.write(head if self.method == "HEAD" else head + body)
 
-    def stream(self, status: int, headers: ReplyHeaders) -> "Request":
+    def stream(self, status: int, headers: str) -> "Request":
         """Begin a reply that goes out as it comes: `send_bytes`, then `finish`. Raises ClientGone."""
         if self._wire.closed:
             raise ClientGone
@@ -195,19 +195,15 @@ class Request:
         """Drop the connection: the client sees that the reply is not whole."""
         self._wire.abort()
 
-    def _head(self, status: int, headers: ReplyHeaders, framing: str) -> bytes:
-        lines = [f"{name}: {value}\r\n" for name, value in headers]
+    def _head(self, status: int, headers: str, framing: str) -> bytes:
+        connection = ""
         if not self.complete:
             self.keep_alive = False  # the rest of the body would be taken for the next request
         if not self.keep_alive:
-            lines.append("connection: close\r\n")
+            connection = "connection: close\r\n"
         elif not self.http11:
-            lines.append("connection: keep-alive\r\n")
-        head = "".join((_STATUS_LINES[status], *lines, framing, self._wire.date_line, "\r\n"))
-        # A value with a line break would begin a header, or a reply, of somebody else's making.
-        breaks = len(lines) + bool(framing) + 3
-        if head.count("\n") != breaks or head.count("\r") != breaks:
-            raise ValueError("a reply header holds a line break")
+            connection = "connection: keep-alive\r\n"
+        head = f"{_STATUS_LINES[status]}{headers}{framing}{connection}{self._wire.date_line}\r\n"
         return head.encode("latin-1", "replace")
 
 
