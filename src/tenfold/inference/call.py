@@ -68,6 +68,7 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
 
 async def _attempt(question: Question, target: Target) -> Exchange:
     call = question.call
+    call.upstream_request_id, call.carried, call.ignored = None, (), ()  # those of an attempt before are void
     request = question.encode(target)
     vendor = call.options.upstream_headers
     carried: Headers = list(vendor) if vendor and question.speaks(target) else []
@@ -81,8 +82,7 @@ async def _attempt(question: Question, target: Target) -> Exchange:
 
 
 def _read_head(call: Call, exchange: Exchange) -> None:
-    """Carry the request id and the upstream's words about its limits; those of an attempt before are void."""
-    call.upstream_request_id, call.carried = None, ()
+    """Carry the request id and the upstream's words about its limits."""
     for name, value in exchange.headers:
         if name in _PLAIN:
             continue

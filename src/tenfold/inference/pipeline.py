@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from tenfold.cache.exact import Answer
 from tenfold.core.call import Call
-from tenfold.core.errors import TenfoldError, UpstreamError
+from tenfold.core.errors import BrokenStream, TenfoldError, UpstreamError, UpstreamUnavailable
 from tenfold.inference import respond
 from tenfold.inference.admit import Gate
 from tenfold.inference.call import Question, begin
@@ -97,8 +97,10 @@ class Pipeline:
                         kept.append(frames)
                     await sender.send_bytes(frames)
         except UpstreamError as error:
-            call.status, call.error = "cut", error
-            await sender.send_bytes(question.dialect.error_frame(error, call.request_id))
+            # The transport cannot know that a reply had begun to reach somebody when its connection was lost.
+            broken = BrokenStream(error.message) if isinstance(error, UpstreamUnavailable) else error
+            call.status, call.error = "cut", broken
+            await sender.send_bytes(question.dialect.error_frame(broken, call.request_id))
             return
         finally:
             relay.left()
