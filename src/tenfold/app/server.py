@@ -62,7 +62,7 @@ async def _work(settings: Settings, listener: socket.socket, welcome: str) -> No
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     service = Service(settings)
     await service.start()
-    server = HttpServer(service.handle)
+    server = HttpServer(service.handle, batch=service.batch)
     await server.start(listener)
     _announce(settings.home, welcome)
     await stop.wait()

@@ -29,6 +29,7 @@ from tenfold.app.upstreams import build_providers, build_routes
 from tenfold.cache.exact import ExactCache
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
+from tenfold.core.write_batch import WriteBatch
 from tenfold.edge.asgi import AsgiMount
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
@@ -62,6 +63,7 @@ class Service:
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._supervisor = os.getppid()
+        self.batch = WriteBatch(asyncio.get_running_loop())
         self._gate = Gate(settings.server.max_in_flight)
         self._metrics = Metrics(settings.home / "run" / "metrics")
 
@@ -86,7 +88,7 @@ class Service:
 
         embedder = OfflineEmbedder()
         offline = OfflineProvider(OpenAIWire(), embedder, SystemClock())
-        providers = build_providers(settings, environment(), offline)
+        providers = build_providers(settings, environment(), offline, self.batch)
         for provider in set(providers.values()):
             self._resources.push_async_callback(provider.aclose)
         router = Router(build_routes(settings, providers, MODELS, PriceBook.load()))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
+from tenfold.core.write_batch import WriteBatch
 from tenfold.inference.route import PriceList, Quote, Route, Target
 from tenfold.ledger.prices import PriceBook
 from tenfold.ledger.prices import Quote as ListQuote
@@ -44,7 +45,7 @@ class _Own:
 
 
 def build_providers(
-    settings: Settings, environment: Mapping[str, str], offline: Provider | None
+    settings: Settings, environment: Mapping[str, str], offline: Provider | None, batch: WriteBatch | None = None
 ) -> dict[str, Provider]:
     """The configured providers by name. Raises SettingsError for a key that is not there or a URL that is none."""
     providers: dict[str, Provider] = {}
@@ -53,7 +54,7 @@ def build_providers(
             if offline is not None:
                 providers[name] = offline
             continue
-        providers[name] = _http_provider(name, entry, environment)
+        providers[name] = _http_provider(name, entry, environment, batch)
     if offline is not None:
         providers.setdefault(OFFLINE, offline)
     return providers
@@ -103,7 +104,9 @@ def _prices(price: PriceSettings | None, provider: ProviderSettings, model: str,
     return _Listed(book, provider.prices or book.provider_for(provider.base_url or "", provider.kind), model)
 
 
-def _http_provider(name: str, entry: ProviderSettings, environment: Mapping[str, str]) -> HttpProvider:
+def _http_provider(
+    name: str, entry: ProviderSettings, environment: Mapping[str, str], batch: WriteBatch | None
+) -> HttpProvider:
     whose = f"providers.{name}"
     api_key = secret(entry.api_key, environment, whose)
     try:
@@ -118,6 +121,7 @@ def _http_provider(name: str, entry: ProviderSettings, environment: Mapping[str,
             ),
             tls=tls_context(str(entry.ca_file) if entry.ca_file else None) if origin.scheme == "https" else None,
             proxy=entry.proxy,
+            batch=batch,
         )
         return HttpProvider(name, _wire(entry), client, api_key, _CHECK_PATHS[entry.kind])
     except (InvalidOrigin, InvalidHeader, OSError, ValueError) as error:

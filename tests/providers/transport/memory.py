@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tenfold.core.write_batch import WriteBatch
 from tenfold.providers.transport.connection import Connection
 from tenfold.providers.transport.exchange import HttpExchange
 from tenfold.providers.transport.types import Limits, Timeouts
@@ -46,7 +47,13 @@ class Wired:
     def __init__(self, *, limits: Limits | None = None, timeouts: Timeouts | None = None, served: int = 0) -> None:
         self.released = 0
         self.is_lost = False
-        self.connection = Connection(self, "upstream.test", limits or Limits(), asyncio.get_running_loop())
+        self.connection = Connection(
+            self,
+            "upstream.test",
+            limits or Limits(),
+            asyncio.get_running_loop(),
+            WriteBatch(asyncio.get_running_loop()),
+        )
         self.transport = MemoryTransport(self.connection)
         self.connection.connection_made(self.transport)
         self.connection.served = served

@@ -9,6 +9,7 @@ from time import monotonic
 import pytest
 
 from tenfold.core.errors import UpstreamTimeout, UpstreamUnavailable
+from tenfold.core.write_batch import WriteBatch
 from tenfold.providers.transport import HttpClient, Limits, Origin, Timeouts
 from tenfold.providers.transport.connection import STALE_WINDOW_S, Connection
 from tenfold.providers.transport.pool import Pool
@@ -319,7 +320,9 @@ async def test_who_stops_waiting_takes_nothing_along(stack: AsyncExitStack) -> N
 
 
 async def in_memory(pool: Pool) -> Connection:
-    connection = Connection(pool, "upstream.test", Limits(), asyncio.get_running_loop())
+    connection = Connection(
+        pool, "upstream.test", Limits(), asyncio.get_running_loop(), WriteBatch(asyncio.get_running_loop())
+    )
     connection.connection_made(MemoryTransport(connection))
     return connection
 

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from tenfold.core.write_batch import WriteBatch
 from tenfold.edge.http.limits import ServerLimits
 from tenfold.edge.http.request import ClientGone, Request
 
@@ -19,6 +20,7 @@ class Owner(Protocol):
     """The server, as its connections see it."""
 
     limits: ServerLimits
+    batch: WriteBatch
     date_line: str
     stopping: bool
 
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self.closed:
-            self._transport.write(data)
+            self._owner.batch.write(self._transport, data)
 
     async def drained(self) -> None:
         while self.write_paused and not self.closed:
@@ -253,6 +255,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """After what is written has gone out."""
+        self._owner.batch.flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -333,6 +336,7 @@ class Connection(asyncio.Protocol):
         the reply it has not read yet (RFC 9112, section 9.6)."""
         self._lingering = True
         self._started = self._since = self._loop.time()
+        self._owner.batch.flush()
         if self._transport is not None and not self.closed:
             if self._transport.can_write_eof():
                 self._transport.write_eof()

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
+from tenfold.core.write_batch import WriteBatch
 from tenfold.edge.http.connection import Connection
 from tenfold.edge.http.limits import ServerLimits
 from tenfold.edge.http.request import ClientGone, Request
@@ -23,12 +24,13 @@ _SWEEP_S = 1.0
 class HttpServer:
     """`start`, later `stop`. The handler answers by the request's own methods."""
 
-    def __init__(self, handler: Handler, limits: ServerLimits | None = None) -> None:
+    def __init__(self, handler: Handler, limits: ServerLimits | None = None, batch: WriteBatch | None = None) -> None:
         self.limits = limits or ServerLimits()
         self.stopping = False
         self.date_line = _date_line()
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.batch = batch or WriteBatch(self._loop)
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None

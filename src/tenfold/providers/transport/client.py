@@ -5,6 +5,7 @@ import ssl
 
 from tenfold import __version__
 from tenfold.core.errors import UpstreamError
+from tenfold.core.write_batch import WriteBatch
 from tenfold.providers.ports import Headers
 from tenfold.providers.transport.connecting import open_connection, tls_context
 from tenfold.providers.transport.connection import Connection
@@ -22,6 +23,7 @@ class HttpClient:
     """Implements `Transport`. Belongs to the event loop of its first request.
 
     `tls`: for https origins; by default the system's authorities and the host name are verified (`tls_context`).
+    `batch`: the writes of its event loop; an own one when nobody shares.
     `proxy`: `http://[user:password@]host[:port]`. The environment is not read.
 
     One retry is made here: when a connection that had served before is found closed, within a second and before any
@@ -37,8 +39,10 @@ class HttpClient:
         timeouts: Timeouts | None = None,
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
+        batch: WriteBatch | None = None,
     ) -> None:
         self.origin = origin
+        self._batch = batch
         self._limits = limits or Limits()
         self._timeouts = timeouts or Timeouts()
         self._tls = (tls or tls_context()) if origin.scheme == "https" else None
@@ -126,8 +130,9 @@ class HttpClient:
 
     async def _connect(self, pool: Pool) -> Connection:
         loop = asyncio.get_running_loop()
+        batch = self._batch = self._batch or WriteBatch(loop)
         return await open_connection(
-            lambda: Connection(pool, self.origin.host, self._limits, loop),
+            lambda: Connection(pool, self.origin.host, self._limits, loop, batch),
             origin=self.origin,
             proxy=self._proxy,
             tls=self._tls,

@@ -10,6 +10,7 @@ from typing import NoReturn, Protocol, cast
 import httptools
 
 from tenfold.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from tenfold.core.write_batch import WriteBatch
 from tenfold.providers.ports import Headers
 from tenfold.providers.transport.decoding import BodyDecoder, decoder_for
 from tenfold.providers.transport.exchange import HttpExchange
@@ -43,6 +44,7 @@ class _Refused(Exception):
 
 class Connection(asyncio.Protocol):
     __slots__ = (
+        "_batch",
         "_done",
         "_head_bytes",
         "_head_done",
@@ -65,8 +67,11 @@ class Connection(asyncio.Protocol):
         "served",
     )
 
-    def __init__(self, owner: Owner, host: str, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, owner: Owner, host: str, limits: Limits, loop: asyncio.AbstractEventLoop, batch: WriteBatch
+    ) -> None:
         self.loop = loop
+        self._batch = batch
         self.exchange: HttpExchange | None = None  # None while idle
         self.served = 0  # requests answered
         self.idle_since_s = 0.0
@@ -100,10 +105,10 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._head_done = self._done = False
         if len(body) > _JOIN_BYTES:
-            self._transport.write(head)
-            self._transport.write(body)
+            self._batch.write(self._transport, head)
+            self._batch.write(self._transport, body)
         else:
-            self._transport.write(head + body)
+            self._batch.write(self._transport, head + body)
         return exchange
 
     def drop(self) -> None:
