@@ -77,7 +77,7 @@ async def _attempt(question: Question, target: Target) -> Exchange:
     call.ignored = request.ignored
     _read_head(call, exchange)
     if exchange.status >= 300:
-        raise await _failure(call, target, exchange)
+        raise await failure(target, exchange)
     return exchange
 
 
@@ -92,7 +92,8 @@ def _read_head(call: Call, exchange: Exchange) -> None:
             call.carried += ((name.decode("latin-1"), value.decode("latin-1")),)
 
 
-async def _failure(call: Call, target: Target, exchange: Exchange) -> UpstreamError:
+async def failure(target: Target, exchange: Exchange) -> UpstreamError:
+    """What an answer that is no success means for the client."""
     name = target.provider.name
     if exchange.status < 400:
         exchange.abort()

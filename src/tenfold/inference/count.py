@@ -3,7 +3,7 @@
 from msgspec import json
 
 from tenfold.core.chat import ChatRequest, Message, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from tenfold.inference.call import Question
+from tenfold.inference.call import Question, failure
 from tenfold.inference.route import Route
 from tenfold.providers.ports import WireRequest
 
@@ -25,12 +25,11 @@ async def count_tokens(question: Question, route: Route) -> int:
         return estimate_input_tokens(question.canonical())
     exchange = await target.provider.send(request, [])
     try:
-        body = await exchange.read()
+        if exchange.status >= 300:
+            raise await failure(target, exchange)
+        return wire.decode_count_tokens(await exchange.read())
     finally:
         exchange.abort()
-    if exchange.status >= 300:
-        raise wire.decode_error(exchange.status, exchange.headers, body)
-    return wire.decode_count_tokens(body)
 
 
 def estimate_input_tokens(request: ChatRequest) -> int:

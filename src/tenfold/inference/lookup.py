@@ -87,7 +87,7 @@ class Lookup:
 
 
 def _raw_key(call: Call) -> Hashable:
-    return call.operation, call.dialect, call.body
+    return call.operation, call.dialect, call.options.upstream_headers, call.body
 
 
 def _normal_key(call: Call) -> Hashable:
@@ -95,4 +95,4 @@ def _normal_key(call: Call) -> Hashable:
     for name in _NOT_PART_OF_THE_QUESTION:
         body.pop(name, None)
     digest = hashlib.blake2b(_normal.encode(body), digest_size=32)
-    return call.operation, call.dialect, digest.digest()
+    return call.operation, call.dialect, call.options.upstream_headers, digest.digest()
