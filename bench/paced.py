@@ -9,6 +9,7 @@ from bench.calls import Target, chat_body
 from bench.processes import BenchError
 
 _STREAM_S = 0.64  # 64 events, 10 ms apart; starts are spread over this
+_TICK_S = 0.05
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -22,19 +23,33 @@ class Stream:
     reads: int
 
 
-async def read_streams(target: Target, *, readers: int, each: int, limit_s: float) -> list[Stream]:
-    """`readers` connections at once, each reads `each` streams in turn. Raises BenchError when one fails."""
+async def read_streams(target: Target, *, readers: int, each: int, limit_s: float) -> tuple[list[Stream], float]:
+    """`readers` connections at once, each reads `each` streams in turn. Raises BenchError when one fails.
+
+    With them comes the longest time in seconds that this process itself stood still.
+    """
+    longest_s = 0.0
+
+    async def watch_the_clock() -> None:
+        nonlocal longest_s
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK_S)
+            longest_s = max(longest_s, time.monotonic() - before - _TICK_S)
 
     async def reader(index: int) -> list[Stream]:
         await asyncio.sleep(index * _STREAM_S / readers)
         return await _read_in_turn(target, each)
 
+    clock = asyncio.create_task(watch_the_clock(), name="watch the clock")
     try:
         async with asyncio.timeout(limit_s):
             streams = await asyncio.gather(*(reader(index) for index in range(readers)))
     except (OSError, TimeoutError) as error:
         raise BenchError(f"a paced stream failed: {error!r}") from error
-    return [stream for of_reader in streams for stream in of_reader]
+    finally:
+        clock.cancel()
+    return [stream for of_reader in streams for stream in of_reader], longest_s
 
 
 async def _read_in_turn(target: Target, count: int) -> list[Stream]:

@@ -34,7 +34,7 @@ def test_a_stream_gets_64_events_that_end_with_done(mock: Mock) -> None:
 
 async def test_a_paced_stream_comes_event_by_event(mock: Mock) -> None:
     target = mock.targets[Upstream.EVENT_EACH_10_MS]
-    streams = await read_streams(target, readers=2, each=1, limit_s=30)
+    streams, _ = await read_streams(target, readers=2, each=1, limit_s=30)
     assert [stream.events for stream in streams] == [64, 64]
     for stream in streams:
         assert stream.reads > 1  # on a busy machine several may be read at once
