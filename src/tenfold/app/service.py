@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -169,9 +169,9 @@ class Service:
         if telemetry.log_calls and telemetry.log_level in ("debug", "info"):
             call_log = CallLog(sys.stdout.fileno())
             taps.append(call_log.take)
-            self._resources.push_async_callback(call_log.aclose)
+            self._resources.callback(call_log.flush)
+            self._keep(_repeat(call_log.flush, 1.0), "app.call_log")  # what a slow reader left
             self._metrics.add_source(lambda: [("tenfold_log_lines_dropped_total", (), call_log.dropped)])
-            self._keep(_repeat(call_log.flush, 0.1), "app.call_log")
         if telemetry.otlp_endpoint:
             exporter = SpanExporter(self._collector(telemetry.otlp_endpoint), telemetry.service_name, __version__)
             taps.append(exporter.take)
@@ -197,9 +197,10 @@ class Service:
         return post
 
     async def _look_after(self) -> None:
-        """Once a second: leave a metrics snapshot, and stop when the supervisor is gone (it was killed)."""
+        """Once a second: leave the other workers a metrics snapshot, and stop when the supervisor is gone."""
         while True:
-            await asyncio.to_thread(self._metrics.save)
+            if self._settings.server.workers > 1:
+                await asyncio.to_thread(self._metrics.save)
             if os.getppid() != self._supervisor:
                 logger.error("the supervising process is gone: stopping")
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -231,10 +232,12 @@ def _cache_figures(cache: ExactCache) -> Iterable[tuple[str, Labels, float]]:
     yield "tenfold_cache_bytes", layer, cache.bytes
 
 
-async def _repeat(work: Any, every_s: float) -> None:
+async def _repeat(work: Callable[[], Awaitable[None] | None], every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        await work()
+        done = work()
+        if done is not None:
+            await done
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

@@ -89,8 +89,8 @@ def receipt_of(call: Call) -> Receipt:
         latency_ms=_milliseconds(end - call.started),
         cache=call.cache_state,
         key_id=call.principal.key_id,
-        provider=_text(call.provider),
-        model_used=_text(call.upstream_model),
+        provider=call.provider and _text(call.provider),
+        model_used=call.upstream_model and _text(call.upstream_model),
         error_code=_text(call.error.code) if call.error is not None else None,
         stream=call.stream,
         first_byte_ms=None if call.first_byte is None else _milliseconds(call.first_byte - call.started),
@@ -99,9 +99,9 @@ def receipt_of(call: Call) -> Receipt:
         input_nano=call.input_cost_nano,
         output_nano=call.output_cost_nano,
         total_nano=call.cost_nano,
-        feature=_text(options.feature),
-        task=_text(options.task),
-        end_user=_text(options.end_user),
+        feature=options.feature and _text(options.feature),
+        task=options.task and _text(options.task),
+        end_user=options.end_user and _text(options.end_user),
     )
 
 

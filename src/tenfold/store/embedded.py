@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WATCH_S = 0.2
+_WATCH_S = 0.5
 _RETRY_MOST_S = 5.0
 
 

@@ -3,9 +3,10 @@
 It never writes bodies, headers or keys: nothing here is given any.
 """
 
-import asyncio
 import logging
 import os
+import select
+import stat
 import sys
 from functools import lru_cache
 from time import gmtime, strftime
@@ -19,6 +20,7 @@ from tenfold.core.call import Call
 from tenfold.core.money import format_usd
 
 _encoder = json.Encoder()
+_FILE_STEP = 1024 * 1024  # a file takes any number of bytes; of a pipe only PIPE_BUF are sure not to block
 _PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName", "asctime"}
 
 
@@ -45,13 +47,19 @@ def configure(level: str) -> None:
 
 class CallLog:
     """A line for each call. Lines that standard output does not take in time are dropped and counted:
-    a stuck log reader must not stop calls."""
+    a stuck log reader must not stop calls.
+
+    Written by the event loop itself, never more than a pipe takes without blocking: a thread would have to be handed
+    the interpreter lock, which costs the calls more than the writing.
+    """
 
     def __init__(self, descriptor: int, max_pending_bytes: int = 8 * 1024 * 1024) -> None:
         self._descriptor = descriptor
         self._max_pending = max_pending_bytes
         self._pending = bytearray()
-        self._writing: asyncio.Future[None] | None = None
+        self._step = _FILE_STEP if stat.S_ISREG(os.fstat(descriptor).st_mode) else select.PIPE_BUF
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
         self.dropped = 0
 
     def take(self, calls: list[Call]) -> None:
@@ -60,21 +68,21 @@ class CallLog:
             self.dropped += len(calls)
             return
         self._pending += lines
+        self.flush()
 
-    async def flush(self) -> None:
-        """Hand what is pending to a thread; at most one writes at a time, later lines wait for the next flush."""
-        if self._writing is not None and not self._writing.done():
-            return
-        if self._pending:
-            block, self._pending = self._pending, bytearray()
-            self._writing = asyncio.get_running_loop().run_in_executor(None, _write, self._descriptor, block)
+    def flush(self) -> None:
+        """As much of what is pending as there is room for."""
+        written = 0
+        try:
+            with memoryview(self._pending) as pending:
+                while written < len(pending) and self._has_room():
+                    written += os.write(self._descriptor, pending[written : written + self._step])
+        except OSError:  # nobody reads our output any more; the calls go on
+            written = len(self._pending)
+        del self._pending[:written]
 
-    async def aclose(self) -> None:
-        if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=1)
-        await self.flush()
-        if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=1)
+    def _has_room(self) -> bool:
+        return any(event & select.POLLOUT for _, event in self._room.poll(0))
 
 
 class CallLine(
@@ -170,12 +178,3 @@ def _timestamp(unix_s: float) -> str:
 @lru_cache(maxsize=8)  # the lines of a batch share their second
 def _second(unix_s: int) -> str:
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(unix_s))
-
-
-def _write(descriptor: int, block: bytearray) -> None:
-    view = memoryview(block)
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except OSError:  # nobody reads our output any more; the calls go on
-            return
