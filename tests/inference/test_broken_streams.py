@@ -1,7 +1,7 @@
 """A stream that breaks never ends as a clean one: the client gets its dialect's error, the receipt an estimate."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
 
@@ -65,6 +65,7 @@ async def test_a_stream_cut_after_any_frame_ends_with_the_typed_error(
     world.assert_settled()
 
 
+@settings(deadline=None)
 @given(stop_at=st.integers(1, 2000), pair=st.sampled_from(PAIRS))
 async def test_a_stream_cut_at_any_byte_ends_with_the_typed_error(stop_at: int, pair: tuple[str, str]) -> None:
     client, upstream = pair

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tenfold.core.chat import ImagePart, Message, TextPart, Tool, ToolCallPart, ToolResultPart
 from tenfold.core.chat import ChatRequest as Request
+from tenfold.core.chat import ImagePart, Message, TextPart, Tool, ToolCallPart, ToolResultPart
 from tenfold.inference.count import estimate_input_tokens
 from tenfold.providers.transport.fake import FakeReply
 from tests.support.pipeline import PROVIDER_KEY, Client, World, asking

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.providers.transport.fake import FakeReply
@@ -72,6 +72,7 @@ async def test_a_client_that_leaves_before_the_error_is_told_has_left() -> None:
     world.assert_settled()
 
 
+@settings(deadline=None)
 @given(steps=st.integers(0, 40), stream=st.booleans(), pair=st.sampled_from(PAIRS))
 async def test_a_call_may_be_cancelled_at_any_step(steps: int, stream: bool, pair: tuple[str, str]) -> None:
     client, upstream = pair

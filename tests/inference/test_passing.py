@@ -1,7 +1,7 @@
 """Where client and upstream speak the same dialect, bytes go through untouched, and the call is metered alike."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
 
@@ -91,6 +91,7 @@ async def test_a_stream_passes_as_the_bytes_it_is(dialect: str) -> None:
     world.assert_settled()
 
 
+@settings(deadline=None)
 @given(places=st.lists(st.integers(0, 2000), max_size=12), dialect=st.sampled_from(SAME))
 async def test_a_stream_passes_however_it_is_cut(places: list[int], dialect: str) -> None:
     """Each piece the client gets is made of whole frames, so that a broken stream can still be ended in order."""
@@ -101,6 +102,7 @@ async def test_a_stream_passes_however_it_is_cut(places: list[int], dialect: str
     assert world.outcomes.only.usage == USAGE
 
 
+@settings(deadline=None)
 @given(places=st.lists(st.integers(0, 2000), max_size=12))
 async def test_the_usage_frame_is_asked_for_and_kept_from_a_client_that_did_not_ask(places: list[int]) -> None:
     world = World({"openai": [streamed("openai", cuts=tuple(places))]})

@@ -1,7 +1,7 @@
 """Where client and upstream speak different dialects: the same reply in the client's words, metered alike."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
 
@@ -57,6 +57,7 @@ async def test_a_reply_is_told_in_the_clients_dialect(client: str, upstream: str
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
+@settings(deadline=None)
 @given(places=st.lists(st.integers(0, 2000), max_size=8))
 async def test_a_stream_is_told_in_the_clients_dialect(client: str, upstream: str, places: list[int]) -> None:
     world = World({upstream: [streamed(upstream, cuts=tuple(places))]})

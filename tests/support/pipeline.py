@@ -232,9 +232,10 @@ class World:
             )
             for name, transport in self.transports.items()
         )
+        self.router = Router([Route(model=MODEL, targets=targets)])
         self.pipeline = Pipeline(
             gate=self.gate,
-            router=Router([Route(model=MODEL, targets=targets)]),
+            router=self.router,
             lookup=Lookup(self.cache, policy),
             sink=self.outcomes,
         )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from msgspec import DecodeError, json
+from msgspec import DecodeError, json, structs
 
 from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Operation, Peek
 from tenfold.core.chat import ChatEvent, ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Failed
@@ -121,7 +121,7 @@ class InsideCaller:
             principal=principal,
             operation="chat",
             dialect=self._dialect.name,
-            body=_encoder.encode(request),
+            body=_encoder.encode(structs.replace(request, stream=True)),
             options=options,
         )
         inbox = _Inbox()
@@ -134,5 +134,9 @@ class InsideCaller:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self, call: Call, inbox: _Inbox) -> None:
-        await self._pipeline.serve(call, self._dialect, inbox)
+        try:
+            await self._pipeline.serve(call, self._dialect, inbox)
+        except Exception:  # a bug of ours: the reader is told of the end, and then meets it in this task
+            await inbox.queue.put(None)
+            raise
         await inbox.queue.put(None)
