@@ -1,5 +1,6 @@
 """A real Tenfold for tests: `tenfold up` as a process of its own, with its workers and its Postgres, on a free port."""
 
+import contextlib
 import json
 import os
 import re
@@ -115,15 +116,20 @@ class TenfoldProcess:
             raise AssertionError(f"left: {self.processes()}\n{self.log()[-2000:]}") from failure
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self._clear()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.stop()
-        for pid in self.processes():  # of a test that failed half way
-            os.kill(pid, signal.SIGKILL)
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self.stop()
+        finally:
+            self._clear()
 
     # -- looking at it -----------------------------------------------------------------------
 
@@ -186,6 +192,14 @@ class TenfoldProcess:
         finally:
             await connection.close()
         return [dict(row) for row in rows]
+
+    def _clear(self) -> None:
+        """Whatever went wrong, nothing is left."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
 
     def _owns(self, entry: Path) -> bool:
         home = str(self.home)

@@ -4,12 +4,13 @@
 |---|---|
 | demands a call, or shows a tool and speaks of it | calls whose arguments fit; one for each thing after `each of:` |
 | ends with tool results | a sentence that holds them |
-| asks for JSON | JSON that fits the schema |
+| asks for JSON, or holds a schema in its words | JSON that fits the schema |
 | `Repeat: X` | X |
 | `Count to N.` | 1 2 3 ... N |
 | anything else | what was said, with a word on pictures and files |
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -24,6 +25,7 @@ from tests.support.upstream.conversation import (
     Called,
     Counted,
     Finish,
+    Json,
     Offered,
     Prompt,
     Said,
@@ -109,9 +111,40 @@ def _calls(prompt: Prompt, number: str) -> tuple[Called, ...]:
         else:
             made.append((tool, question))
     return tuple(
-        Called(id=f"{number}{place}", name=tool.name, arguments=fit({"type": "object", **tool.schema}, said))
+        Called(id=f"{number}{place}", name=tool.name, arguments=_arguments(tool, said, prompt))
         for place, (tool, said) in enumerate(made)
     )
+
+
+def _schema_in_words(prompt: Prompt) -> Json | None:
+    """A JSON Schema of an object that stands in the text, as clients write it for models without structured output."""
+    decoder = json.JSONDecoder()
+    for text in prompt.texts:
+        start = text.find("{") if "schema" in text.lower() else -1
+        if start < 0:
+            continue
+        with contextlib.suppress(ValueError):
+            value, _ = decoder.raw_decode(text[start:])
+            if "properties" in value:
+                schema: Json = value
+                return schema
+    return None
+
+
+def _arguments(tool: Offered, said: str, prompt: Prompt) -> Json:
+    schema = tool.schema
+    if schema.get("additionalProperties") is True and not schema.get("properties"):
+        in_words = _schema_in_words(prompt)
+        if in_words is None:
+            return _any_object(said)
+        schema = in_words
+    arguments: Json = fit({"type": "object", **schema}, said)
+    return arguments
+
+
+def _any_object(question: str) -> Json:
+    """With the members that the question names."""
+    return {key: f"the {key}" for key in _QUOTED_KEY.findall(question) or ["answer"]}
 
 
 def _tools_to_call(prompt: Prompt) -> list[Offered]:
@@ -136,11 +169,11 @@ def _asks_for(question: str, tool: Offered) -> bool:
 
 def _text(prompt: Prompt) -> str:
     question = without_markers(prompt.question)
-    if prompt.schema is not None:
-        return json.dumps(fit(prompt.schema, question), ensure_ascii=False)
+    schema = prompt.schema if prompt.schema is not None else _schema_in_words(prompt)
+    if schema is not None:
+        return json.dumps(fit(schema, question), ensure_ascii=False)
     if prompt.json_object:
-        keys = _QUOTED_KEY.findall(question) or ["answer"]
-        return json.dumps({key: f"the {key}" for key in keys}, ensure_ascii=False)
+        return json.dumps(_any_object(question), ensure_ascii=False)
     if results := _results(prompt):
         return " ".join(f"The tool answered: {text}." for text in results)
     if repeat := _REPEAT.search(question):

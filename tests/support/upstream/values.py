@@ -105,7 +105,7 @@ def _object(schema: Json, root: Json, picker: Picker) -> Json:
     return {
         name: _value(inner, root, picker, name)
         for name, inner in schema.get("properties", {}).items()
-        if name in required or picker.mentions(name.replace("_", " "))
+        if name in required or "default" not in inner or picker.mentions(name.replace("_", " "))
     }
 
 
