@@ -10,7 +10,7 @@ from tenfold.core.call import Call
 from tenfold.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from tenfold.providers.ports import Headers
 from tenfold.providers.transport.fake import FakeReply
-from tests.support.pipeline import EVENT_STREAM, FRAMES, REPLIES, Client, World, asking
+from tests.support.pipeline import EVENT_STREAM, FRAMES, REPLIES, Client, World, asking, streamed, whole
 
 UPSTREAMS = ("openai", "anthropic", "gemini")
 JUNK = (b"", b"{}", b"null", b"<html>", b"data: {}\n\n", b"data: [DONE]\n\n", b"\xff\xfe", b'{"error":{"message":"x"}}')
@@ -19,8 +19,8 @@ ERRORS: tuple[UpstreamError | None, ...] = (*[None] * 6, UpstreamUnavailable("go
 
 
 @st.composite
-def replies(draw: st.DrawFn, upstream: str) -> FakeReply:
-    """Anything a server may do, mostly near to what it should."""
+def odd_replies(draw: st.DrawFn, upstream: str) -> FakeReply:
+    """Anything a server may do."""
     body = draw(st.sampled_from([REPLIES[upstream], b"".join(FRAMES[upstream]), *JUNK]))
     return FakeReply(
         status=draw(st.sampled_from([200, 200, 200, 204, 302, 400, 401, 429, 500, 529])),
@@ -32,6 +32,10 @@ def replies(draw: st.DrawFn, upstream: str) -> FakeReply:
         silent=draw(st.sampled_from([False] * 9 + [True])),
         error=draw(st.sampled_from(ERRORS)),
     )
+
+
+def replies(upstream: str) -> st.SearchStrategy[FakeReply]:
+    return st.sampled_from([streamed(upstream), whole(upstream)]) | odd_replies(upstream)
 
 
 @st.composite
@@ -47,16 +51,22 @@ def bodies(draw: st.DrawFn, client: str) -> bytes:
     return draw(st.sampled_from([*good, *good, asking(client, model="other"), asking(client, temperature=9), b"{"]))
 
 
+@st.composite
+def clients(draw: st.DrawFn) -> tuple[Client, int]:
+    """One that may leave, and after how many steps its call is cancelled."""
+    return Client(leaves_after=draw(st.none() | st.integers(0, 4))), draw(st.integers(0, 60) | st.just(60))
+
+
 @settings(deadline=None, max_examples=200)
 @given(data=st.data(), script=scripts(), name=st.sampled_from(["openai", "anthropic"]))
 async def test_every_call_is_recorded_once(data: st.DataObject, script: dict[str, list[FakeReply]], name: str) -> None:
-    world = World(script, max_in_flight=data.draw(st.sampled_from([0, 1, 1, 1])))
+    world = World(script, max_in_flight=data.draw(st.sampled_from([0, *[1] * 7])))
     body = data.draw(bodies(name))
-    for number in (1, 2):  # the second may be answered from memory
-        client = Client(leaves_after=data.draw(st.none() | st.integers(0, 4)))
+    for number, (client, steps) in enumerate(data.draw(st.tuples(clients(), clients())), 1):
+        # The second may be answered from memory.
         task = asyncio.create_task(world.ask(body, name, responder=client))
         await asyncio.sleep(0)
-        for _ in range(data.draw(st.integers(0, 60))):
+        for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -84,6 +94,7 @@ def assert_consistent(call: Call, client: Client, *, was_cancelled: bool) -> Non
             assert call.usage is not None
         case "error":
             assert call.error is not None
+            assert not call.estimated
             assert client.status == call.http_status == call.error.status >= 400
             assert not client.is_stream
             assert b'"error"' in client.body

@@ -104,7 +104,8 @@ async def test_a_malformed_reply_is_a_502(client: str, upstream: str, body: byte
     told = await world.ask(asking(client), client)
     assert told.status == 502
     assert told.json["error"]["message"]
-    assert world.outcomes.only.status == "error"
+    call = world.outcomes.only
+    assert (call.status, call.usage, call.cost_nano) == ("error", None, None)
     world.assert_settled()
 
 

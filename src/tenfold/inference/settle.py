@@ -42,7 +42,8 @@ def estimate(call: Call) -> None:
 def settle(call: Call, target: Target | None, sink: OutcomeSink) -> None:
     call.finished = time.perf_counter()
     if target is not None and call.cost_nano is None and call.cache_state != "hit":
-        estimate(call)
+        if call.status != "error":  # a page in place of a reply is no reply that began: it costs what it states
+            estimate(call)
         price(call, target)
     elif call.cache_state == "hit":
         call.input_cost_nano = call.output_cost_nano = call.cost_nano = 0
