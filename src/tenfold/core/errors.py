@@ -7,6 +7,7 @@ TenfoldError                    status  code                  retryable
 |- PermissionDenied             403     permission_denied     no
 |- NotFound                     404     not_found             no
 |  |- ModelNotFound             404     model_not_found       no
+|- RequestTimeout               408     request_timeout       yes
 |- Conflict                     409     conflict              no
 |- TooLarge                     413     request_too_large     no
 |- RateLimited                  429     rate_limit_exceeded   yes
@@ -80,6 +81,12 @@ class ModelNotFound(NotFound):
     """No model of that name is configured; the message names the nearest one."""
 
     code = "model_not_found"
+
+
+class RequestTimeout(TenfoldError):
+    """The request's body did not arrive in time."""
+
+    status, code, retryable = 408, "request_timeout", True
 
 
 class Conflict(TenfoldError):

@@ -4,11 +4,21 @@ import asyncio
 from http import HTTPStatus
 from typing import Protocol
 
-from tenfold.core.errors import InvalidRequest, TooLarge
+from tenfold.core.errors import TenfoldError, TooLarge
 
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus if status.value >= 200
-}
+
+class _StatusLines(dict[int, str]):
+    """Also of the statuses that have no name: an upstream's own status travels on, and Anthropic's 529 is one."""
+
+    def __missing__(self, status: int) -> str:
+        if not 200 <= status <= 999:
+            raise ValueError(f"{status} is no status of a reply")
+        return f"HTTP/1.1 {status} \r\n"
+
+
+_STATUS_LINES = _StatusLines(
+    (status.value, f"HTTP/1.1 {status.value} {status.phrase}\r\n") for status in HTTPStatus if status.value >= 200
+)
 _WITHOUT_BODY = frozenset({204, 304})  # RFC 9110, section 6.4.1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -51,8 +61,11 @@ class Request:
 
     __slots__ = (
         "_body",
+        "_bodyless",
         "_buffered",
         "_chunked",
+        "_continued",
+        "_failure",
         "_max_unread",
         "_reader",
         "_wire",
@@ -66,7 +79,6 @@ class Request:
         "method",
         "path",
         "query",
-        "too_slow",
     )
 
     def __init__(
@@ -93,10 +105,12 @@ class Request:
         self.begun = False  # the reply's status line is written
         self.finished = False  # all of the reply is written
         self.complete = False  # all of the body is here
-        self.too_slow = False
         self._chunked = False
-        self._body: list[bytes] = []
+        self._bodyless = False  # of the reply
+        self._continued = False  # the client was told to send the body
+        self._body: bytes | bytearray = b""  # one piece, or joined: a list of tiny chunks would take 30 times its bytes
         self._buffered = 0
+        self._failure: TenfoldError | None = None  # why the body will never be here
         self._max_unread = max_unread
         self._reader: asyncio.Future[None] | None = None
 
@@ -108,27 +122,47 @@ class Request:
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge before reading one that says it is too large, and at the first bytes over
-        the limit of one that does not say; InvalidRequest when the client is too slow."""
+        the limit of one that does not say; RequestTimeout, InvalidRequest (its chunks are broken)."""
         length = self.headers.get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > limit:
+        if length is not None and int(length) > limit:
             raise _too_large(limit)
-        if not self.complete and b"expect" in self.headers and not self._body:
+        if not self.complete:
+            await self._rest(limit)
+        if self._buffered > limit:
+            raise _too_large(limit)
+        return bytes(self._body)  # no copy of one that came in one piece
+
+    async def _rest(self, limit: int) -> None:
+        if not self._buffered and not self.begun and not self._continued and self._expects_continue():
+            self._continued = True
             self._wire.write(_CONTINUE)
         while not self.complete:
             if self._buffered > limit:
                 raise _too_large(limit)
-            if self.too_slow:
-                raise InvalidRequest("The request body did not arrive in time.")
+            if self._failure is not None:
+                raise self._failure
             self._reader = asyncio.get_running_loop().create_future()
             self._wire.resume_reading()
             await self._reader
-        if self._buffered > limit:
-            raise _too_large(limit)
-        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+
+    def _expects_continue(self) -> bool:
+        return self.http11 and self.headers.get(b"expect", b"").lower() == b"100-continue"
+
+    @property
+    def missing(self) -> int:
+        """Bytes of the body that are still to come, as far as the client said."""
+        length = self.headers.get(b"content-length")
+        return 0 if length is None else int(length) - self._buffered
 
     def feed(self, data: bytes) -> None:
         """A piece of the body arrived."""
-        self._body.append(data)
+        if not self._buffered:
+            self._body = data
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body)
+            self._body += data
         self._buffered += len(data)
         if self._reader is not None:
             self._wake()
@@ -139,9 +173,9 @@ class Request:
         self.complete = True
         self._wake()
 
-    def give_up_body(self) -> None:
-        """The client is too slow; whoever waits for the body is told."""
-        self.too_slow = True
+    def fail_body(self, failure: TenfoldError) -> None:
+        """The rest will not come; whoever waits for the body is told."""
+        self._failure = failure
         self._wake()
 
     def _wake(self) -> None:
@@ -153,32 +187,40 @@ class Request:
 
     def whole(self, status: int, headers: str, body: bytes) -> None:
         """A reply in one piece. Raises ClientGone."""
-        if self._wire.closed:
-            raise ClientGone
-        self.begun = self.finished = True
+        self._begin()
         if status in _WITHOUT_BODY:
-            self._wire.write(self._head(status, headers, ""))
-            return
-        head = self._head(status, headers, f"content-length: {len(body)}\r\n")
+            head = self._head(status, headers, "")
+            body = b""
+        else:
+            head = self._head(status, headers, f"content-length: {len(body)}\r\n")
+        self.finished = True
         self._wire.write(head if self.method == "HEAD" else head + body)
 
     def stream(self, status: int, headers: str) -> "Request":
         """Begin a reply that goes out as it comes: `send_bytes`, then `finish`. Raises ClientGone."""
-        if self._wire.closed:
-            raise ClientGone
-        self.begun = True
-        self._chunked = self.http11
+        self._begin()
+        self._bodyless = status in _WITHOUT_BODY or self.method == "HEAD"
+        self._chunked = self.http11 and status not in _WITHOUT_BODY
         if not self.http11:
             self.keep_alive = False  # its end is the connection's
         self._wire.write(self._head(status, headers, "transfer-encoding: chunked\r\n" if self._chunked else ""))
         return self
+
+    def _begin(self) -> None:
+        if self._wire.closed:
+            raise ClientGone
+        if self.begun:
+            raise RuntimeError("a request has one reply")  # the client would take this one for the next request's
+        self.begun = True
 
     async def send_bytes(self, data: bytes) -> None:
         """Returns when there is room for more. Raises ClientGone."""
         wire = self._wire
         if wire.closed:
             raise ClientGone
-        if not data or self.method == "HEAD":
+        if self.finished:
+            raise RuntimeError("the reply has ended")
+        if not data or self._bodyless:
             return
         wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         if wire.write_paused:
@@ -188,7 +230,7 @@ class Request:
         """The stream is whole; nothing to do for a reply in one piece."""
         if self.begun and not self.finished:
             self.finished = True
-            if self._chunked and not self._wire.closed and self.method != "HEAD":
+            if self._chunked and not self._wire.closed and not self._bodyless:
                 self._wire.write(b"0\r\n\r\n")
 
     def abort(self) -> None:

@@ -19,6 +19,8 @@ Handler = Callable[[Request], Awaitable[None]]
 
 _BACKLOG = 4096
 _SWEEP_S = 1.0
+_CLEAN_UP_S = 5.0  # for cancelled handlers, at the end
+_REFUSED = 1024  # connections over the limit that are still told so; further ones are just dropped
 
 
 class HttpServer:
@@ -34,7 +36,8 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
-        self._empty = asyncio.Event()
+        self._left: set[asyncio.Task[None]] = set()  # cancelled, not over yet
+        self._quiet = asyncio.Event()  # no connection, no task
 
     async def start(self, listener: socket.socket) -> None:
         self._server = await self._loop.create_server(
@@ -47,21 +50,24 @@ class HttpServer:
         self.stopping = True
         if self._server is not None:
             self._server.close()
-        self._check()
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._connections:
-                    self._empty.clear()
-                    await self._empty.wait()
-        except TimeoutError:
-            pass
-        left = len(self._connections)
+        for connection in list(self._connections):
+            connection.stop()
+        self.check(self._loop.time())
+        await self._until_quiet(timeout_s)
+        cut_off = sum(connection.busy for connection in self._connections)
         for connection in list(self._connections):
             connection.abort()
+        await self._until_quiet(_CLEAN_UP_S)
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-        return left
+        return cut_off
+
+    def check(self, now: float) -> None:
+        """Ends what has taken too long at the loop's time `now`. Runs once a second."""
+        self.date_line = _date_line()
+        for connection in list(self._connections):
+            connection.check(now)
 
     @property
     def connections(self) -> int:
@@ -71,15 +77,21 @@ class HttpServer:
 
     def opened(self, connection: Connection) -> bool:
         self._connections.add(connection)
-        return len(self._connections) <= self.limits.max_connections
+        over = len(self._connections) - self.limits.max_connections
+        if over > _REFUSED:
+            connection.abort()
+        return over <= 0
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if not self._connections:
-            self._empty.set()
+        self._tell()
 
     def begin(self, request: Request, connection: Connection) -> "asyncio.Task[None]":
         return self._loop.create_task(self._serve(request, connection))
+
+    def left(self, task: "asyncio.Task[None]") -> None:
+        self._left.add(task)
+        task.add_done_callback(self._over)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -94,19 +106,32 @@ class HttpServer:
             raise
         except Exception:  # the edge of the process: a bug ends its own request and no other
             logger.exception("a request handler failed", extra={"path": request.path})
-            connection.abort()
         connection.answered(request)
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        self._left.discard(task)
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._connections and not self._left:
+            self._quiet.set()
+
+    async def _until_quiet(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._connections or self._left:
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            return
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self._check()
-
-    def _check(self) -> None:
-        self.date_line = _date_line()
-        now = self._loop.time()
-        for connection in list(self._connections):
-            connection.check(now)
+            try:
+                self.check(self._loop.time())
+            except Exception:  # without the sweep nothing would ever time out again
+                logger.exception("the sweep over the connections failed")
 
 
 def _date_line() -> str:
