@@ -6,9 +6,14 @@ from collections.abc import Iterator
 
 from tenfold.app.database import open_database
 from tenfold.app.settings import Settings, SettingsError, environment
-from tenfold.app.upstreams import build_providers
+from tenfold.app.upstreams import OFFLINE, build_providers
+from tenfold.core.clock import SystemClock
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 from tenfold.ledger.prices import PriceBook
+from tenfold.providers.offline.embedder import OfflineEmbedder
+from tenfold.providers.offline.provider import OfflineProvider
+from tenfold.providers.openai import OpenAIWire
+from tenfold.providers.ports import Provider
 from tenfold.store import migration_status
 
 Check = tuple[str, bool, str]  # what, fine, in words
@@ -17,19 +22,24 @@ _NEEDED_BYTES = 1 << 30
 
 
 async def check_providers(settings: Settings, name: str | None = None) -> list[Check]:
-    """Raises SettingsError for a name that is not configured or a key that is not there."""
+    """Each configured provider, or the one of that name; the offline models when none is configured.
+    Raises SettingsError for a name that is not configured or a key that is not there."""
     if name is not None and name not in settings.providers:
         raise SettingsError(f"no provider {name!r} is configured; known: {', '.join(settings.providers) or 'none'}")
-    providers = build_providers(settings, environment(), None)
-    results: list[Check] = []
-    for provider in providers.values():
-        if name is None or provider.name == name:
-            try:
-                results.append((f"provider {provider.name}", True, await provider.check()))
-            except TenfoldError as error:
-                results.append((f"provider {provider.name}", False, error.message))
-        await provider.aclose()
-    return results or [("providers", True, "none configured: the offline models answer")]
+    offline = OfflineProvider(OpenAIWire(), OfflineEmbedder(), SystemClock())
+    providers = build_providers(settings, environment(), offline) or {OFFLINE: offline}
+    try:
+        return [await _provider(label, provider) for label, provider in providers.items() if name in (None, label)]
+    finally:
+        for provider in {offline, *providers.values()}:
+            await provider.aclose()
+
+
+async def _provider(label: str, provider: Provider) -> Check:
+    try:
+        return f"provider {label}", True, await provider.check()
+    except TenfoldError as error:
+        return f"provider {label}", False, error.message
 
 
 async def check_everything(settings: Settings) -> list[Check]:

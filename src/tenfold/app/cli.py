@@ -46,7 +46,7 @@ def configured(command: F) -> F:
         from tenfold.app.settings import SettingsError
 
         try:
-            return command(settings=_settings(home, config, options.pop("overrides", None), options), **options)
+            return command(settings=_settings(home, config, options), **options)
         except SettingsError as error:
             _fail(str(error), MISUSED)
         except StoreUnavailable as error:
@@ -57,7 +57,8 @@ def configured(command: F) -> F:
     return wrapper  # type: ignore[return-value]  # the same command, with two options more
 
 
-def _settings(home: Path, config: Path | None, overrides: Any, options: dict[str, Any]) -> "Settings":
+def _settings(home: Path, config: Path | None, options: dict[str, Any]) -> "Settings":
+    """Takes out of `options` what is a setting."""
     from tenfold.app.settings import environment, load
 
     if config is None and Path("tenfold.toml").exists():
@@ -82,7 +83,7 @@ def _show(value: Any, as_json: bool, text: str) -> None:
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 page_options = (
-    click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Rows at most."),
+    click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True, help="Rows at most."),
     click.option("--after", default=None, help="Go on after this row (`cursor` of the page before)."),
 )
 
@@ -107,8 +108,12 @@ def main() -> None:
 def up(settings: "Settings") -> None:
     """Serve until stopped: database, API, pages."""
     from tenfold.app.server import serve
+    from tenfold.app.supervisor import StartFailed
 
-    serve(settings)
+    try:
+        serve(settings)
+    except StartFailed as error:
+        _fail(str(error), FAILED)
 
 
 @main.command()

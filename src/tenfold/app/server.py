@@ -18,8 +18,9 @@ from tenfold.access.queries import PostgresAccessRows
 from tenfold.access.secret_text import new_api_key
 from tenfold.app.database import Database
 from tenfold.app.service import Service
-from tenfold.app.settings import Settings
+from tenfold.app.settings import Settings, environment
 from tenfold.app.supervisor import Supervisor, listen
+from tenfold.app.upstreams import refuse_unusable
 from tenfold.core.clock import SystemClock
 from tenfold.edge.http import HttpServer
 from tenfold.store import Store
@@ -36,6 +37,7 @@ _ANNOUNCED = Path("run") / "announced"
 
 def serve(settings: Settings) -> None:
     """Blocks until a signal stops it. Raises SettingsError, StoreUnavailable, OSError (the port is taken)."""
+    refuse_unusable(settings, environment())
     shared = settings.server.workers > 1
     listener = listen(settings.server.host, settings.server.port, shared=False)  # also with workers: is it free?
     port: int = listener.getsockname()[1]
@@ -100,8 +102,10 @@ async def _first_key(settings: Settings, store: Store) -> str | None:
         return None
     file = settings.home / "first-key"
     if not file.exists():
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        scratch = file.with_suffix(".new")  # a process killed in between leaves no half a key
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             out.write(new_api_key())
+        scratch.replace(file)
     key = file.read_text(encoding="ascii").strip()
     await keys.install_key(DEFAULT_TENANT, key, "first key")
     return key

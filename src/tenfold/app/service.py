@@ -41,9 +41,12 @@ from tenfold.inference.route import Router
 from tenfold.ledger.prices import PriceBook
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.receipts import ReceiptWriter, receipt_of
+from tenfold.providers.offline import smollm2
 from tenfold.providers.offline.embedder import OfflineEmbedder
+from tenfold.providers.offline.local_llm import LocalLlmProvider
 from tenfold.providers.offline.provider import MODELS, OfflineProvider
 from tenfold.providers.openai import OpenAIWire
+from tenfold.providers.ports import Provider
 from tenfold.providers.transport import HttpClient, Origin
 from tenfold.retrieval.library import Library
 from tenfold.store import Store
@@ -88,10 +91,13 @@ class Service:
 
         embedder = OfflineEmbedder()
         offline = OfflineProvider(OpenAIWire(), embedder, SystemClock())
+        built_in: dict[str, Provider] = dict.fromkeys(MODELS, offline)
+        if smollm2.is_installed():
+            built_in[smollm2.MODEL] = LocalLlmProvider(OpenAIWire())
         providers = build_providers(settings, environment(), offline, self.batch)
-        for provider in set(providers.values()):
+        for provider in {*providers.values(), *built_in.values()}:
             self._resources.push_async_callback(provider.aclose)
-        router = Router(build_routes(settings, providers, MODELS, PriceBook.load()))
+        router = Router(build_routes(settings, providers, built_in, PriceBook.load()))
         pipeline = Pipeline(gate=self._gate, router=router, lookup=Lookup(cache, settings.cache.exact), sink=feed)
         documentation = Documentation(Library(store, embedder), Tenants(rows, SystemClock()))
         self._keep(documentation.keep(), "app.documentation")

@@ -17,6 +17,7 @@ RESPAWN_PAUSE_S = 1.0
 STARTING_S = 10.0  # a worker that dies sooner than this has a fault that starting it again will not mend
 MAX_FAILED_STARTS = 3
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -57,7 +58,7 @@ class Supervisor:
         """Blocks until SIGTERM or SIGINT. Raises StartFailed."""
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to be woken
         for _ in range(self._count):
@@ -69,12 +70,17 @@ class Supervisor:
         self._end(wake_read)
 
     def _start(self) -> None:
+        if self._stopping:
+            return
         supervisor = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
+        # Held back until the child has handlers of its own: caught by the ones it inherits, a stop would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         pid = os.fork()
         if pid:
             self._workers[pid] = time.monotonic()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
             return
         code = 1
         try:
@@ -82,6 +88,7 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the supervisor passes it on
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
             _die_with(supervisor)
             code = self._work()
         except BaseException:  # whatever it is, a forked child must not go on as its parent

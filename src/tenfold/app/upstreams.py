@@ -1,6 +1,6 @@
 """Providers, routes and prices out of the settings: which model goes where and what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
@@ -45,33 +45,40 @@ class _Own:
 
 
 def build_providers(
-    settings: Settings, environment: Mapping[str, str], offline: Provider | None, batch: WriteBatch | None = None
+    settings: Settings, environment: Mapping[str, str], offline: Provider, batch: WriteBatch | None = None
 ) -> dict[str, Provider]:
-    """The configured providers by name. Raises SettingsError for a key that is not there or a URL that is none."""
-    providers: dict[str, Provider] = {}
+    """The configured providers by name; `offline` stands for every one of that kind. Raises SettingsError for a key
+    that is not there or a URL that is none."""
+    return {
+        name: offline if entry.kind == OFFLINE else _http_provider(name, entry, environment, batch)
+        for name, entry in settings.providers.items()
+    }
+
+
+def refuse_unusable(settings: Settings, environment: Mapping[str, str]) -> None:
+    """What would keep every worker from starting is told once, before any of them. Raises SettingsError."""
     for name, entry in settings.providers.items():
-        if entry.kind == OFFLINE:
-            if offline is not None:
-                providers[name] = offline
-            continue
-        providers[name] = _http_provider(name, entry, environment, batch)
-    if offline is not None:
-        providers.setdefault(OFFLINE, offline)
-    return providers
+        if entry.kind != OFFLINE:
+            _http_provider(name, entry, environment, None)
+    try:
+        if settings.telemetry.otlp_endpoint:
+            Origin.parse(settings.telemetry.otlp_endpoint)
+    except InvalidOrigin as error:
+        raise SettingsError(f"telemetry.otlp_endpoint: {error}") from None
 
 
 def build_routes(
-    settings: Settings, providers: Mapping[str, Provider], offline_models: Sequence[str], book: PriceBook
+    settings: Settings, providers: Mapping[str, Provider], built_in: Mapping[str, Provider], book: PriceBook
 ) -> list[Route]:
-    """A route for each configured model, and for the offline ones under their own names."""
+    """A route for each configured model, and for each of `built_in` (model to provider) under its own name."""
     routes = [
         Route(model=model, targets=tuple(_targets(model, entry, settings, providers, book)))
         for model, entry in settings.models.items()
     ]
     free = PriceSettings(input=0)  # it runs on this machine: its price is known to be nothing
-    for model in offline_models:
+    for model, provider in built_in.items():
         if model not in settings.models:
-            target = Target(provider=providers[OFFLINE], upstream_model=model, prices=_Own(free))
+            target = Target(provider=provider, upstream_model=model, prices=_Own(free))
             routes.append(Route(model=model, targets=(target,)))
     return routes
 

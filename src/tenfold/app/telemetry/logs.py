@@ -15,7 +15,7 @@ from uuid import UUID
 
 from msgspec import Struct, json
 
-from tenfold.app.telemetry.names import duration_s, first_byte_s
+from tenfold.app.telemetry.names import duration_s, first_byte_s, model_name
 from tenfold.core.call import Call
 from tenfold.core.money import format_usd
 
@@ -71,12 +71,13 @@ class CallLog:
         self.flush()
 
     def flush(self) -> None:
-        """As much of what is pending as there is room for."""
+        """As much of what is pending as there is room for, in whole lines: others write to the same output."""
         written = 0
         try:
             with memoryview(self._pending) as pending:
                 while written < len(pending) and self._has_room():
-                    written += os.write(self._descriptor, pending[written : written + self._step])
+                    line_end = self._pending.rfind(b"\n", written, written + self._step) + 1
+                    written += os.write(self._descriptor, pending[written : line_end or written + self._step])
         except OSError:  # nobody reads our output any more; the calls go on
             written = len(self._pending)
         del self._pending[:written]
@@ -153,7 +154,7 @@ def _line(call: Call) -> CallLine:
         status=call.status,
         http_status=call.http_status,
         cache=call.cache_state,
-        request_model=call.model,
+        request_model=model_name(call),
         response_model=call.upstream_model,
         provider=call.provider,
         input_tokens=None if usage is None else usage.input_tokens,

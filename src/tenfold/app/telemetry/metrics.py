@@ -169,9 +169,10 @@ class Metrics:
         for path in self._folder.glob("*.json"):
             if path != self._file:
                 try:
-                    _add(total, json.decode(path.read_bytes(), type=Snapshot))
+                    other = json.decode(path.read_bytes(), type=Snapshot)
                 except (OSError, DecodeError):
                     continue
+                _add(total, other if _runs(path.stem) else _counted(other))
         return _render(total)
 
     def _new_series(self, key: SeriesKey) -> Series:
@@ -195,6 +196,16 @@ class Metrics:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         snapshot.put("process_resident_memory_bytes", (), pages * resource.getpagesize())
         return snapshot
+
+
+def _runs(pid: str) -> bool:
+    return Path("/proc", pid).exists()
+
+
+def _counted(snapshot: Snapshot) -> Snapshot:
+    """What stays true of a process that has ended: what it had counted, not what it was doing."""
+    counters = {name: series for name, series in snapshot.values.items() if HELP[name][0] == "counter"}
+    return Snapshot(values=counters, histograms=snapshot.histograms)
 
 
 def _add(total: Snapshot, other: Snapshot) -> None:

@@ -11,6 +11,8 @@ from tenfold.core.money import format_usd
 # gen_ai.provider.name has its own words for two of the wire dialects; the configured name is tenfold.provider.
 OPERATION_NAMES = {"chat": "chat", "embeddings": "embeddings", "count_tokens": "count_tokens"}
 
+_MAX_NAME = 200
+
 
 def attributes(call: Call) -> dict[str, Any]:
     """Everything a log line or span says of a call. No content, no secret."""
@@ -31,7 +33,7 @@ def attributes(call: Call) -> dict[str, Any]:
         "http.response.status_code": call.http_status,
         "gen_ai.operation.name": OPERATION_NAMES[call.operation],
         "gen_ai.provider.name": call.provider,
-        "gen_ai.request.model": call.model or None,
+        "gen_ai.request.model": model_name(call) or None,
         "gen_ai.response.model": call.upstream_model,
     }
     if call.usage is not None:
@@ -43,6 +45,11 @@ def attributes(call: Call) -> dict[str, Any]:
     if call.error is not None:
         found["error.type"] = call.error.code
     return {name: value for name, value in found.items() if value is not None}
+
+
+def model_name(call: Call) -> str:
+    """As the client named it, which may be at any length where there is no such model."""
+    return call.model[:_MAX_NAME]
 
 
 def duration_s(call: Call) -> float:

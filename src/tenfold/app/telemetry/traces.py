@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import json
 
-from tenfold.app.telemetry.names import attributes, duration_s
+from tenfold.app.telemetry.names import attributes, duration_s, model_name
 from tenfold.core.call import Call
 from tenfold.core.errors import UpstreamError
 
@@ -74,7 +74,7 @@ def _span(call: Call) -> dict[str, Any]:
     span: dict[str, Any] = {
         "traceId": parent.group(1) if parent else call.id.hex,
         "spanId": call.id.hex[16:],
-        "name": f"{call.operation} {call.model}".strip(),
+        "name": f"{call.operation} {model_name(call)}".strip(),
         "kind": _SPAN_KIND_SERVER,
         "startTimeUnixNano": str(start_ns),
         "endTimeUnixNano": str(start_ns + int(duration_s(call) * 1e9)),
