@@ -22,6 +22,7 @@ def settings_page() -> str:
         "One file, `tenfold.toml`; each key also by environment as `TENFOLD_<TABLE>_<KEY>`, which wins over the file.",
         "Named tables take their name in between: `TENFOLD_PROVIDERS_MAIN_BASE_URL`. `TENFOLD_CONFIG` and `TENFOLD_HOME`",
         "stand for `--config` and `--home`; `TENFOLD_BOOTSTRAP_KEY` makes that key valid for the tenant `default`.",
+        "Tables inside a table (`targets`, `price`, `otlp_headers`) stand in the file only.",
         "A key that is unknown or of the wrong type stops the start with its line and the nearest valid name.",
     ]
     table = ""
@@ -106,9 +107,11 @@ def _option(option: click.Option) -> str:
 
 
 def _errors(kind: type[errors.TenfoldError]) -> Iterator[type[errors.TenfoldError]]:
+    """Those of the error tree; other parts' own errors are told as the one they descend from."""
     yield kind
     for child in kind.__subclasses__():
-        yield from _errors(child)
+        if child.__module__ == errors.__name__:
+            yield from _errors(child)
 
 
 def _cell(text: str) -> str:
