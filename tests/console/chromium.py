@@ -1,6 +1,5 @@
 """A headless Chromium and a real server for it, both only for the time of a test."""
 
-import asyncio
 import os
 import shutil
 import socket
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from tenfold.edge.asgi import AsgiMount
+from tenfold.edge.http import HttpServer
 
 _FLAGS = (
     "--headless",
@@ -54,30 +54,10 @@ def chromium(profile: Path, *, scripts: bool = True, width: int = 1280, height: 
 @asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[str]:
     """The address at which the application is served, in this event loop, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    server = Server(
-        app, address="127.0.0.1", port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
-    )
-    serving = asyncio.create_task(server.serve(), name="tests.console.server")
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = HttpServer(AsgiMount(app, 1024 * 1024))
+    await server.start(listener)
     try:
-        await _answers(port, serving)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        await serving
-
-
-async def _answers(port: int, serving: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(20):
-        while not serving.done():
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
-    await serving
+        await server.stop(0)
