@@ -47,4 +47,15 @@ def settle(call: Call, target: Target | None, sink: OutcomeSink) -> None:
         price(call, target)
     elif call.cache_state == "hit":
         call.input_cost_nano = call.output_cost_nano = call.cost_nano = 0
+    if call.error is not None:
+        _let_frames_go(call.error)
     sink.record(call)
+
+
+def _let_frames_go(error: BaseException | None) -> None:
+    """A call knows its error, whose traceback knows the frames that know the call: a circle that keeps whole request
+    bodies until the collector comes by, and it comes by seldom."""
+    while error is not None:
+        error.__traceback__, cause = None, error.__cause__ or error.__context__
+        error.__cause__ = error.__context__ = None
+        error = cause
