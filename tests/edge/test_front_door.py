@@ -1,10 +1,12 @@
 """The parts of the front door on their own: options, model lists, and ASGI applications behind the server."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
 from msgspec import json
+from starlette.responses import StreamingResponse
 
 from tenfold.core.call import DEFAULT_OPTIONS
 from tenfold.core.errors import InvalidRequest
@@ -139,6 +141,18 @@ async def test_an_asgi_application_streams() -> None:
     await AsgiMount(echo, 100)(asked)
     assert wire.sent.endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n")
     assert asked.finished
+
+
+async def test_a_stream_that_watches_for_its_client_runs_to_its_end() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"a", b"b"):
+            await asyncio.sleep(0)  # the watch gets its turn
+            yield piece
+
+    wire = Wire()
+    asked = request(wire, b"")
+    await AsgiMount(StreamingResponse(pieces()), 100)(asked)
+    assert wire.sent.endswith(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
 
 
 async def test_an_asgi_body_over_the_limit_is_refused() -> None:

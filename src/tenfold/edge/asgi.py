@@ -1,5 +1,6 @@
 """An ASGI application behind the server: the control plane and the pages are FastAPI, the hot routes are not."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
@@ -58,8 +59,9 @@ class _Receive:
 
     async def __call__(self) -> Message:
         body, self._body = self._body, None
-        if body is None:
-            return {"type": "http.disconnect"}
+        if body is None:  # it waits for the client to hang up, and that cancels all of this request
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError("nobody sets it")
         return {"type": "http.request", "body": body, "more_body": False}
 
 
