@@ -49,6 +49,11 @@ class Client:
         """Without waiting for a server that may not read."""
         self._writer.write(data)
 
+    @property
+    def untaken(self) -> int:
+        """Bytes written that the kernel has not taken, because the server does not read."""
+        return self._writer.transport.get_write_buffer_size()
+
     async def head(self) -> Reply:
         """The next reply up to its body. Raises IncompleteReadError when the server closed instead."""
         async with asyncio.timeout(_PATIENCE_S):

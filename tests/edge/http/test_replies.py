@@ -285,6 +285,19 @@ async def test_a_sender_that_waits_learns_that_the_client_is_gone(gone: str) -> 
         assert served.server.connections == 0
 
 
+@pytest.mark.parametrize("data", [get() * 500_000, post(b"x" * 20_000_000)], ids=["requests", "body"])
+async def test_what_nobody_asked_for_is_not_heaped_up(data: bytes) -> None:
+    gate = Gate()
+    async with Served(gate) as served:
+        client = await served.connect()
+        client.write(data)
+        await turns(300)
+        assert client.untaken > 10_000_000
+        assert served.ended.empty()
+        gate.release.set()
+        assert (await client.reply()).body == b"late"
+
+
 async def test_replies_are_not_heaped_up_for_a_client_that_does_not_read() -> None:
     large = b"x" * 20_000_000
 

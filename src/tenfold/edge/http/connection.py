@@ -1,35 +1,20 @@
-"""One client connection: bytes to requests by httptools (llhttp, strict), requests to the handler one after the other.
+"""One client connection: hands its requests to the handler one after the other, and ends what takes too long.
 
 A client that hangs up cancels the request it was waiting for, at once.
 """
 
 import asyncio
-import logging
 import socket
 import struct
 from collections import deque
 from typing import Protocol, cast
 
-import httptools
-
 from tenfold.core.errors import InvalidRequest, RequestTimeout
 from tenfold.core.write_batch import WriteBatch
 from tenfold.edge.http.limits import ServerLimits
-from tenfold.edge.http.refusal import (
-    HEAD_TOO_LARGE,
-    HEAD_TOO_SLOW,
-    NO_HOST,
-    NO_TUNNEL,
-    NOT_HTTP,
-    TOO_MANY_CONNECTIONS,
-    UNKNOWN_FRAMING,
-    UNKNOWN_VERSION,
-    Refusal,
-    Refused,
-)
+from tenfold.edge.http.parser import RequestParser
+from tenfold.edge.http.refusal import HEAD_TOO_SLOW, TOO_MANY_CONNECTIONS, Refusal
 from tenfold.edge.http.request import ClientGone, Request
-
-logger = logging.getLogger(__name__)
 
 _WRITE_BUFFER = 256 * 1024  # of a reply the client does not take; then whoever sends waits
 _BATCHED = 64 * 1024  # written to the batch; then it goes out, so that a handler that never waits is paused in time
@@ -63,27 +48,19 @@ class Connection(asyncio.Protocol):
         "_active",
         "_ahead",
         "_batched",
-        "_client",
         "_deaf",
         "_drain",
         "_ending",
         "_failure",
-        "_fresh",
-        "_head_bytes",
-        "_headers",
-        "_incoming",
         "_limits",
         "_loop",
         "_owner",
         "_parser",
         "_queue",
         "_reading",
-        "_replay",
-        "_room",
         "_since",
         "_started",
         "_taken",
-        "_target",
         "_task",
         "_transport",
         "_unsent",
@@ -95,18 +72,9 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._limits = owner.limits
         self._loop = loop
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self, owner.limits)
         self._transport: asyncio.Transport | None = None
-        self._client = ""
-        # Of the request whose head is being parsed
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._room = 0  # for further headers
-        self._fresh = 0  # length of the slice, while no request began in it
-        self._head_bytes = 0  # above 0: inside a head, or inside a body since its last piece; then at most so many
-        self._replay: bytes | None = None  # a head to parse again, without the offer to change the protocol
         # Requests
-        self._incoming: Request | None = None  # its body is still arriving
         self._active: Request | None = None  # it is being answered
         self._task: asyncio.Task[None] | None = None
         self._queue: deque[Request] = deque()
@@ -129,6 +97,10 @@ class Connection(asyncio.Protocol):
         return self._owner.date_line
 
     @property
+    def stopping(self) -> bool:
+        return self._owner.stopping
+
+    @property
     def busy(self) -> bool:
         return self._active is not None
 
@@ -139,7 +111,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         peer = transport.get_extra_info("peername")
-        self._client = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+        if isinstance(peer, tuple):
+            self._parser.client = f"{peer[0]}:{peer[1]}"
         if self._owner.stopping:
             self.close()
         elif not self._owner.opened(self):
@@ -149,7 +122,7 @@ class Connection(asyncio.Protocol):
         self._since = self._loop.time()
         if self._deaf:
             return
-        if self._incoming is None and (self._active is not None or self.write_paused):
+        if self._parser.incoming is None and (self._active is not None or self.write_paused):
             self._ahead += data
             if len(self._ahead) > self._limits.max_unread_bytes:
                 self.pause_reading()
@@ -173,8 +146,8 @@ class Connection(asyncio.Protocol):
         self._wake()  # whoever waits looks at `closed`
         self._queue.clear()
         self._ahead = b""
-        self._active = self._incoming = self._task = None
-        del self._parser  # it holds this object's methods: a cycle
+        self._active = self._task = None
+        self._parser.close()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -185,80 +158,29 @@ class Connection(asyncio.Protocol):
         if self._active is None and not self._ending:
             self._next()
 
-    # -- httptools ---------------------------------------------------------------------------
+    # -- for the parser ----------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        self._target = b""
-        self._headers = {}
-        self._room = self._limits.max_headers
-        self._head_bytes = self._fresh or 1
-        self._fresh = 0
+    def head_begun(self) -> None:
         self._started = self._since
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        value = value.rstrip()
-        headers = self._headers
-        if len(headers) >= self._room:
-            raise Refused(HEAD_TOO_LARGE)
-        if name in headers:
-            if name == b"host":
-                raise Refused(NO_HOST)
-            self._room -= 1
-            value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
-        headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        parser, target, headers = self._parser, self._target, self._headers
-        most = self._limits.max_head_bytes
-        if self._head_bytes > most and _head_size(target, headers) > most:
-            raise Refused(HEAD_TOO_LARGE)
-        self._head_bytes = 0
-        version = parser.get_http_version()
-        http11 = version == "1.1"
-        if not http11 and version != "1.0":
-            raise Refused(UNKNOWN_VERSION)
-        if b"upgrade" in headers and parser.should_upgrade():
-            self._replay = _without_upgrade(parser.get_method(), target, version, headers)
-            return
-        if http11 and b"host" not in headers:
-            raise Refused(NO_HOST)
-        if b"transfer-encoding" in headers:
-            if not http11 or headers[b"transfer-encoding"].lower() != b"chunked":
-                raise Refused(UNKNOWN_FRAMING)  # RFC 9112, section 6.1: it may hide another request
-            self._headers = {}  # takes the trailers; nobody may add to a request that was let in
-        if not target.startswith(b"/"):
-            target = _origin_form(target, headers)
-        path, _, query = target.decode("latin-1").partition("?")
-        request = self._incoming = Request(
-            self,
-            method=parser.get_method().decode("latin-1"),
-            path=path,
-            query=query,
-            headers=headers,
-            http11=http11,
-            keep_alive=parser.should_keep_alive() and not self._owner.stopping,
-            client=self._client,
-            max_unread=self._limits.max_unread_bytes,
-        )
+    def arrived(self, request: Request) -> None:
         if self._active is None:
             self._begin(request)
         else:
             self._queue.append(request)
 
-    def on_body(self, body: bytes) -> None:
-        self._head_bytes = 0
-        if self._incoming is not None:
-            self._incoming.feed(body)
-
-    def on_message_complete(self) -> None:
-        self._head_bytes = 0
-        request, self._incoming = self._incoming, None
-        if request is not None:
-            request.end_body()
+    def failed(self, refusal: Refusal, incoming: Request | None) -> None:
+        """Nothing behind this is understood. What came before it is answered first."""
+        self._deaf = True
+        if incoming is not None and incoming is self._active:
+            incoming.fail_body(InvalidRequest(refusal.message))
+            return
+        if incoming is not None:
+            self._queue.pop()
+        if self._active is None:
+            self._refuse(refusal)
+        else:
+            self._failure = refusal
 
     # -- for requests ------------------------------------------------------------------------
 
@@ -319,6 +241,7 @@ class Connection(asyncio.Protocol):
         limits = self._limits
         silent = now - self._since
         total = now - self._started
+        incoming = self._parser.incoming
         unsent = self._transport.get_write_buffer_size()
         if unsent != self._unsent:
             self._unsent, self._taken = unsent, now
@@ -328,11 +251,11 @@ class Connection(asyncio.Protocol):
             most = limits.linger_silence_s if self._owner.stopping else limits.linger_s
             if not unsent and (silent > limits.linger_silence_s or total > most):
                 self.abort()
-        elif self._incoming is not None:
+        elif incoming is not None:
             if self._reading and (silent > limits.body_silence_s or total > limits.body_s):
-                self._incoming.fail_body(RequestTimeout("The request body did not arrive in time."))
+                incoming.fail_body(RequestTimeout("The request body did not arrive in time."))
         elif self._active is None and not unsent:
-            if self._head_bytes:
+            if self._parser.in_head:
                 if total > limits.head_s:
                     self._refuse(HEAD_TOO_SLOW)
             elif total > limits.idle_s or self._owner.stopping:
@@ -356,61 +279,17 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         if len(data) <= _SLICE:
-            self._parse(data)
+            self._parser.feed(data)
             return
         view = memoryview(data)
         while view and not self._deaf:
-            incoming = self._incoming
+            incoming = self._parser.incoming
             if incoming is None and self._active is not None:
                 self._ahead = bytes(view)
                 return
             size = _SLICE if incoming is None else max(_SLICE, incoming.missing)
-            self._parse(view[:size])
+            self._parser.feed(view[:size])
             view = view[size:]
-
-    def _parse(self, data: bytes | memoryview) -> None:
-        if self._head_bytes or self._incoming is not None:
-            self._head_bytes += len(data)
-            self._fresh = 0
-        else:
-            self._fresh = len(data)
-        behind: int | None = None
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            behind = upgrade.args[0]
-        except httptools.HttpParserError as error:
-            self._fail(_refusal(error))
-        if behind is not None:
-            self._parse_again(bytes(data[behind:]))
-        elif self._head_bytes > self._limits.max_head_bytes:
-            self._fail(HEAD_TOO_LARGE)
-
-    def _parse_again(self, rest: bytes) -> None:
-        """No other protocol is spoken here, so the request is answered as what it is (RFC 9110, section 7.8). llhttp
-        gives its body up for the other protocol, hence the head comes a second time, to a new parser. Java's client
-        offers HTTP/2 like this with every request."""
-        head, self._replay = self._replay, None
-        if head is None:
-            self._fail(NO_TUNNEL)
-            return
-        self._parser = httptools.HttpRequestParser(self)
-        self._parse(head + rest)
-
-    def _fail(self, refusal: Refusal) -> None:
-        """Nothing behind this is understood. What came before it is answered first."""
-        self._deaf = True
-        self._head_bytes = 0
-        incoming, self._incoming = self._incoming, None
-        if incoming is not None and incoming is self._active:
-            incoming.fail_body(InvalidRequest(refusal.message))
-            return
-        if incoming is not None:
-            self._queue.pop()
-        if self._active is None:
-            self._refuse(refusal)
-        else:
-            self._failure = refusal
 
     def _begin(self, request: Request) -> None:
         self._active = request
@@ -430,9 +309,9 @@ class Connection(asyncio.Protocol):
         if self._ahead:
             ahead, self._ahead = self._ahead, b""
             self._feed(ahead)
-        if len(self._ahead) <= self._limits.max_unread_bytes:
+        if not self._reading and len(self._ahead) <= self._limits.max_unread_bytes:
             self.resume_reading()
-        if self._owner.stopping and self._active is None and not self._head_bytes:
+        if self._owner.stopping and self._active is None and not self._parser.in_head:
             self.close()
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -467,34 +346,3 @@ class Connection(asyncio.Protocol):
         drain, self._drain = self._drain, None
         if drain is not None and not drain.done():
             drain.set_result(None)
-
-
-def _head_size(target: bytes, headers: dict[bytes, bytes]) -> int:
-    return len(target) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-
-
-def _without_upgrade(method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> bytes:
-    lines = [b"%b: %b\r\n" % header for header in headers.items() if header[0] != b"upgrade"]
-    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), b"".join(lines))
-
-
-def _origin_form(target: bytes, headers: dict[bytes, bytes]) -> bytes:
-    """Of a target in absolute form; its authority then counts, not the Host header (RFC 9112, section 3.2.2)."""
-    if target == b"*":
-        return target
-    scheme, _, rest = target.partition(b"://")
-    if not rest or scheme.lower() not in (b"http", b"https"):
-        raise Refused(NO_TUNNEL)
-    end = min((at for at in map(rest.find, (b"/", b"?", b"#")) if at >= 0), default=len(rest))
-    headers[b"host"] = rest[:end].rpartition(b"@")[2]
-    path = rest[end:]
-    return path if path.startswith(b"/") else b"/" + path
-
-
-def _refusal(error: httptools.HttpParserError) -> Refusal:
-    cause = error.__context__
-    if isinstance(cause, Refused):
-        return cause.refusal
-    if cause is not None:
-        logger.error("a parser callback failed", exc_info=cause)
-    return NOT_HTTP

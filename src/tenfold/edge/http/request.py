@@ -123,9 +123,6 @@ class Request:
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises TooLarge before reading one that says it is too large, and at the first bytes over
         the limit of one that does not say; RequestTimeout, InvalidRequest (its chunks are broken)."""
-        length = self.headers.get(b"content-length")
-        if length is not None and int(length) > limit:
-            raise _too_large(limit)
         if not self.complete:
             await self._rest(limit)
         if self._buffered > limit:
@@ -133,6 +130,8 @@ class Request:
         return bytes(self._body)  # no copy of one that came in one piece
 
     async def _rest(self, limit: int) -> None:
+        if self._buffered + self.missing > limit:
+            raise _too_large(limit)
         if not self._buffered and not self.begun and not self._continued and self._expects_continue():
             self._continued = True
             self._wire.write(_CONTINUE)
