@@ -1,6 +1,7 @@
 """Replies as clients see them: framing, order, truncation, and clients that leave or do not read."""
 
 import asyncio
+import gc
 import http.client
 import logging
 from collections.abc import AsyncIterator
@@ -84,6 +85,22 @@ async def test_who_asks_is_told_to_send_the_body() -> None:
         await client.send(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
         await client.send(b"x")
         assert (await client.reply()).status == 200
+
+
+async def test_who_asks_is_told_once() -> None:
+    async def again(request: Request) -> None:
+        first = asyncio.ensure_future(request.body(10))
+        await turns()
+        first.cancel()
+        await asyncio.wait([first])
+        request.whole(200, "", await request.body(10))
+
+    async with Served(again) as served:
+        client = await served.connect()
+        await client.send(post(b"abc", "/", "Expect: 100-continue")[:-3])
+        await turns()
+        await client.send(b"abc")
+        assert [(await client.reply()).status for _ in range(2)] == [100, 200]
 
 
 async def test_who_asks_with_a_body_too_large_is_not() -> None:
@@ -267,15 +284,15 @@ async def test_who_sends_waits_for_a_client_that_does_not_read() -> None:
         assert total == 10_000 * len(_BLOCK)
 
 
-@pytest.mark.parametrize("gone", ["reset", "timeout"])
+@pytest.mark.parametrize("gone", ["reset", "end", "timeout"])
 async def test_a_sender_that_waits_learns_that_the_client_is_gone(gone: str) -> None:
     async with Served(endless, ServerLimits(write_s=10)) as served:
         client = await served.connect()
         await client.send(get())
-        if gone == "reset":
-            client.reset()
+        await turns(50)
+        if gone != "timeout":
+            getattr(client, gone)()
         else:
-            await turns(50)
             served.later(0)
             served.later(9)
             assert served.ended.empty()
@@ -296,6 +313,42 @@ async def test_what_nobody_asked_for_is_not_heaped_up(data: bytes) -> None:
         assert served.ended.empty()
         gate.release.set()
         assert (await client.reply()).body == b"late"
+
+
+async def test_requests_sent_ahead_are_bytes_until_their_turn() -> None:
+    gate = Gate()
+    async with Served(gate) as served:
+        client = await served.connect()
+        client.write(get() * 3000)
+        await gate.entered.wait()
+        await turns(50)
+        assert sum(isinstance(thing, Request) for thing in gc.get_objects()) < 300
+        gate.release.set()
+        for _ in range(3000):
+            assert (await client.reply()).body == b"late"
+
+
+async def test_who_stopped_waiting_may_send_again() -> None:
+    stopped = asyncio.Event()
+
+    async def impatient(request: Request) -> None:
+        sender = request.stream(200, "")
+        while True:
+            waiting = asyncio.ensure_future(sender.send_bytes(_BLOCK))
+            await turns(2)
+            if not waiting.done():
+                break
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        stopped.set()
+        await sender.send_bytes(b"last")
+
+    async with Served(impatient) as served:
+        client = await served.connect()
+        await client.send(get())
+        await stopped.wait()
+        assert (await client.reply()).body.endswith(b"xlast")
+        assert await served.how() == "done"
 
 
 async def test_replies_are_not_heaped_up_for_a_client_that_does_not_read() -> None:
@@ -354,7 +407,7 @@ async def test_stop_lets_requests_end() -> None:
     async with Served(gate) as served:
         idle, busy, behind = [await served.connect() for _ in range(3)]
         await busy.send(get())
-        await behind.send(get("/1") + get("/2"))
+        await behind.send(get("/1") + get("/2") + get("/3"))
         await gate.entered.wait()
         stopped = asyncio.create_task(served.server.stop(60))
         assert await idle.rest() == b""
@@ -362,7 +415,7 @@ async def test_stop_lets_requests_end() -> None:
             await served.connect()
         gate.release.set()
         assert (await busy.reply()).headers["connection"] == "close"
-        assert [(await behind.reply()).headers.get("connection") for _ in range(2)] == [None, "close"]
+        assert [(await behind.reply()).headers.get("connection") for _ in range(3)] == [None, None, "close"]
         for client in (busy, behind):
             assert await client.rest() == b""
         assert await stopped == 0
