@@ -16,7 +16,8 @@ from tenfold.core.errors import UpstreamError
 
 logger = logging.getLogger(__name__)
 
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
+# W3C Trace Context, section 3.2: ids of zeros are invalid.
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _MAX_PENDING = 20_000
 _BATCH = 2_000
 _SPAN_KIND_SERVER = 2
@@ -70,7 +71,7 @@ def _scope(spans: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _span(call: Call) -> dict[str, Any]:
     parent = _TRACEPARENT.fullmatch(call.options.traceparent or "")
-    start_ns = int(call.started_at * 1e9)
+    start_ns = int(call.started_at * 1e6) * 1000  # a float of seconds holds microseconds, no more
     span: dict[str, Any] = {
         "traceId": parent.group(1) if parent else call.id.hex,
         "spanId": call.id.hex[16:],
