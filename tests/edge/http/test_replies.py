@@ -252,10 +252,24 @@ async def test_writing_to_a_client_that_left_says_so() -> None:
 _BLOCK = b"x" * 10_000
 
 
-async def endless(request: Request) -> None:
-    sender = request.stream(200, "")
-    while True:
-        await sender.send_bytes(_BLOCK)
+class Endless:
+    """Sends as much as the client takes."""
+
+    def __init__(self) -> None:
+        self._sent = 0
+
+    async def __call__(self, request: Request) -> None:
+        sender = request.stream(200, "")
+        while True:
+            await sender.send_bytes(_BLOCK)
+            self._sent += 1
+
+    async def stuck(self) -> None:
+        """Until the client's buffers, and ours, are full."""
+        before = -1
+        while before != self._sent:
+            before = self._sent
+            await turns(50)
 
 
 async def test_who_sends_waits_for_a_client_that_does_not_read() -> None:
@@ -286,17 +300,18 @@ async def test_who_sends_waits_for_a_client_that_does_not_read() -> None:
 
 @pytest.mark.parametrize("gone", ["reset", "end", "timeout"])
 async def test_a_sender_that_waits_learns_that_the_client_is_gone(gone: str) -> None:
-    async with Served(endless, ServerLimits(write_s=10)) as served:
+    endless = Endless()
+    async with Served(endless, ServerLimits(write_s=1000)) as served:
         client = await served.connect()
         await client.send(get())
-        await turns(50)
+        await endless.stuck()
         if gone != "timeout":
             getattr(client, gone)()
         else:
             served.later(0)
-            served.later(9)
+            served.later(999)
             assert served.ended.empty()
-            served.later(11)
+            served.later(1001)
         assert await served.how() in ("cancelled", "ClientGone")
         await turns()
         assert served.server.connections == 0
