@@ -127,7 +127,11 @@ class Request:
             await self._rest(limit)
         if self._buffered > limit:
             raise _too_large(limit)
-        return bytes(self._body)  # no copy of one that came in one piece
+        if self._buffered <= self._max_unread:
+            return bytes(self._body)  # no copy of one that came in one piece
+        self._wire.resume_reading()  # the last piece may have paused it, and then nobody saw the client leave
+        body, self._body = bytes(self._body), b""
+        return body
 
     async def _rest(self, limit: int) -> None:
         if self._buffered + self.missing > limit:
