@@ -98,7 +98,10 @@ class Pipeline:
                     await sender.send_bytes(frames)
         except UpstreamError as error:
             # The transport cannot know that a reply had begun to reach somebody when its connection was lost.
-            broken = BrokenStream(error.message) if isinstance(error, UpstreamUnavailable) else error
+            broken = error
+            if isinstance(error, UpstreamUnavailable):
+                broken = BrokenStream(error.message)
+                broken.__cause__ = error
             call.status, call.error = "cut", broken
             await sender.send_bytes(question.dialect.error_frame(broken, call.request_id))
             return
