@@ -11,7 +11,7 @@ import pytest
 
 from tenfold.core.errors import TenfoldError
 from tenfold.edge.http import ClientGone, Request, ServerLimits
-from tests.support.http_server import Handler, Served, echo, get, post, turns
+from tests.support.http_server import Handler, Served, echo, get, post, post_chunks, turns
 
 
 async def routes(request: Request) -> None:
@@ -224,6 +224,27 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_cancels_its_request(
         client = await served.connect()
         await client.send(post(b"abc")[:-1])
         client.end()
+        assert await served.how() == "cancelled"
+
+
+@pytest.mark.parametrize("data", [post(b"x" * 100_000), post_chunks([b"x" * 50_000] * 3)], ids=["plain", "chunked"])
+async def test_a_client_that_leaves_after_a_large_body_is_noticed(data: bytes) -> None:
+    """Reading was paused while nobody asked for the body; it has to go on when somebody did."""
+    arrived, read = asyncio.Event(), asyncio.Event()
+
+    async def late(request: Request) -> None:
+        await arrived.wait()
+        await request.body(1_000_000)
+        read.set()
+        await asyncio.Event().wait()
+
+    async with Served(late) as served:
+        client = await served.connect()
+        await client.send(data)
+        await turns(50)
+        arrived.set()
+        await read.wait()
+        client.close()
         assert await served.how() == "cancelled"
 
 
