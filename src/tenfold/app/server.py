@@ -39,26 +39,26 @@ def serve(settings: Settings) -> None:
     """Blocks until a signal stops it. Raises SettingsError, StoreUnavailable, OSError (the port is taken)."""
     refuse_unusable(settings, environment())
     shared = settings.server.workers > 1
-    listener = listen(settings.server.host, settings.server.port, shared=False)  # also with workers: is it free?
-    port: int = listener.getsockname()[1]
-    if shared:
-        listener.close()
-    prepare_home(settings.home)
-    _raise_file_limit()
-    key = asyncio.run(_prepare(settings))
-    welcome = _welcome(settings.server.host, port, key)
+    with listen(settings.server.host, settings.server.port, shared=False) as listener:  # also with workers: is it free?
+        port: int = listener.getsockname()[1]
+        if shared:
+            listener.close()
+        prepare_home(settings.home)
+        _raise_file_limit()
+        key = asyncio.run(_prepare(settings))
+        greeting = welcome(settings.server.host, port, key)
 
-    def work() -> int:
-        own = listen(settings.server.host, port, shared=True) if shared else listener
-        uvloop.run(_work(settings, own, welcome))
-        return 0
+        def work() -> int:
+            own = listen(settings.server.host, port, shared=True) if shared else listener
+            uvloop.run(_work(settings, own, greeting))
+            return 0
 
-    gc.collect()
-    gc.freeze()  # what is imported by now stays shared with the workers
-    Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S).run()
+        gc.collect()
+        gc.freeze()  # what is imported by now stays shared with the workers
+        Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S).run()
 
 
-async def _work(settings: Settings, listener: socket.socket, welcome: str) -> None:
+async def _work(settings: Settings, listener: socket.socket, greeting: str) -> None:
     """One worker: serve until SIGTERM, then let the calls in flight end."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -66,7 +66,7 @@ async def _work(settings: Settings, listener: socket.socket, welcome: str) -> No
     await service.start()
     server = HttpServer(service.handle, batch=service.batch)
     await server.start(listener)
-    _announce(settings.home, welcome)
+    _announce(settings.home, greeting)
     await stop.wait()
     service.stopping()
     cut_off = await server.stop(settings.server.shutdown_s)
@@ -89,12 +89,13 @@ async def _prepare(settings: Settings) -> str | None:
     await database.migrate()
     store = await database.open_store()
     try:
-        return await _first_key(settings, store)
+        return await first_key(settings, store)
     finally:
         await store.aclose()
 
 
-async def _first_key(settings: Settings, store: Store) -> str | None:
+async def first_key(settings: Settings, store: Store) -> str | None:
+    """Makes sure that a key of the default tenant is there: the operator's own (then None), or one kept in the home."""
     rows, clock = PostgresAccessRows(store), SystemClock()
     keys = ApiKeys(rows, Tenants(rows, clock), clock)
     if settings.bootstrap_key is not None:
@@ -111,16 +112,16 @@ async def _first_key(settings: Settings, store: Store) -> str | None:
     return key
 
 
-def _announce(home: Path, welcome: str) -> None:
+def _announce(home: Path, greeting: str) -> None:
     """Said once per start, by the worker that is ready first."""
     try:
         os.close(os.open(home / _ANNOUNCED, os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return
-    print(welcome, flush=True)  # noqa: T201 - the one line for a person; everything else is a JSON log
+    print(greeting, flush=True)  # noqa: T201 - the one line for a person; everything else is a JSON log
 
 
-def _welcome(host: str, port: int, key: str | None) -> str:
+def welcome(host: str, port: int, key: str | None) -> str:
     base_url = f"http://{_EVERYWHERE.get(host, host)}:{port}"
     shown = key or "$TENFOLD_BOOTSTRAP_KEY"
     return (
