@@ -140,10 +140,10 @@ class TenfoldProcess:
         return self._process.pid
 
     def workers(self) -> list[int]:
-        """The serving processes."""
-        snapshots = (self.home / "run" / "metrics").glob("*")
-        pids = {int(number) for file in snapshots for number in re.findall(r"\d+", file.name)}
-        return sorted(pid for pid in pids if Path(f"/proc/{pid}").exists() and pid != self.pid)
+        """The serving processes: forks of the supervisor."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        mine = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        return [int(pid) for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == mine]
 
     def processes(self) -> list[int]:
         """Every process that works in this home: by its command line, its environment or its folder."""
@@ -153,7 +153,8 @@ class TenfoldProcess:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def log_lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        """Those that are written to their end."""
+        return [json.loads(line) for line in self.log().split("\n")[:-1] if line.startswith("{")]
 
     def is_ready(self) -> bool:
         try:
