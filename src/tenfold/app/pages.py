@@ -27,6 +27,7 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
+from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.types import Cursor
 from tenfold.store import Store
@@ -84,7 +85,7 @@ class AssistantCaller:
 class ReceiptUsage:
     """The usage page on the ledger."""
 
-    def __init__(self, rows: PostgresReceiptRows) -> None:
+    def __init__(self, rows: ReceiptRows) -> None:
         self._rows = rows
 
     async def receipts(self, tenant_id: TenantId, *, cursor: str | None, limit: int) -> Page[ReceiptLine]:
@@ -123,6 +124,6 @@ def _cursor(text: str | None) -> Cursor | None:
         return None
     at, _, receipt_id = text.partition("_")
     try:
-        return Cursor(at=datetime.fromisoformat(at), id=UUID(receipt_id))
-    except ValueError:
+        return Cursor(at=datetime.fromisoformat(at).astimezone(UTC), id=UUID(receipt_id))
+    except (ValueError, OverflowError):
         raise InvalidRequest("The cursor is not one this page gave.", param="cursor") from None
