@@ -1,6 +1,7 @@
 """A client that sends any bytes, also such as no HTTP library would."""
 
 import json
+import select
 import socket
 from dataclasses import dataclass
 from types import TracebackType
@@ -53,6 +54,10 @@ class RawClient:
     def end(self) -> None:
         """Nothing more will be sent; what is on its way can still be read."""
         self._socket.shutdown(socket.SHUT_WR)
+
+    def has_news(self, wait_s: float) -> bool:
+        """Whether the server said something, or closed the connection, within this time."""
+        return bool(self._buffer) or bool(select.select([self._socket], [], [], wait_s)[0])
 
     def read_until(self, said: bytes) -> bytes:
         """What came up to and with these bytes. Fails when the connection ends before."""

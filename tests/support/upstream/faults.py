@@ -10,6 +10,7 @@
 | `[[cut K]]` | K frames (of a whole reply: half of its body), then the connection breaks |
 | `[[end K]]` | K frames, then a clean end of the HTTP body without the protocol's own end |
 | `[[drip]]` | every frame in pieces of a few bytes |
+| `[[wide N]]` | every frame begins with a comment of N KiB |
 | `[[garbage K]]` | frame K (of a whole reply: the body) is no JSON |
 | `[[html]]` | a page instead of a reply, status 200 |
 | `[[untyped]]` | the reply without its Content-Type |
@@ -25,7 +26,7 @@ _MARKER = re.compile(r"\[\[([a-z-]+)((?: +[\w-]+)*)\]\]")
 _KINDS = frozenset(
     (
         *("status", "hang", "reset", "hold", "stall", "cut", "end", "drip", "garbage", "html", "untyped"),
-        *("no-usage", "error-event"),
+        *("no-usage", "error-event", "wide"),
     )
 )
 

@@ -67,6 +67,8 @@ class Connection(asyncio.Protocol):
         self._hold = hold
         self._buffer = bytearray()
         self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._gone = asyncio.Event()
         self._current: Received | None = None
         self._transport: asyncio.Transport
@@ -80,6 +82,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         self._arrived.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
@@ -164,7 +172,7 @@ class Connection(asyncio.Protocol):
     async def _stream(self, received: Received, reply: Reply, frames: tuple[bytes, ...]) -> bool:
         faults = reply.faults
         ends = {kind: fault.number() for kind in ("stall", "cut", "end", "error-event") if (fault := faults.get(kind))}
-        spoiled, held = faults.get("garbage"), faults.get("hold")
+        spoiled, held, wide = faults.get("garbage"), faults.get("hold"), faults.get("wide")
         for number, frame in enumerate(frames):
             if number in ends.values():
                 break
@@ -172,6 +180,8 @@ class Connection(asyncio.Protocol):
                 await self._hold(held.words[0]).wait()
             if spoiled is not None and spoiled.number() == number:
                 frame = frame.replace(b"{", b"{,", 1)
+            if wide is not None:
+                frame = b": %b\n%b" % (b"x" * 1024 * wide.number(), frame)
             await self._write(_chunk(frame), drip=faults.get("drip") is not None)
             received.frames_sent += 1
         if "stall" in ends:
@@ -193,6 +203,7 @@ class Connection(asyncio.Protocol):
         for at in range(0, len(data), step):
             self._transport.write(data[at : at + step])
             await asyncio.sleep(0)  # so that a connection that broke is noticed, and pieces may go out alone
+            await self._writable.wait()
 
 
 def _chunk(data: bytes) -> bytes:
