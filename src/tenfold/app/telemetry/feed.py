@@ -8,7 +8,7 @@ from tenfold.core.call import Call
 
 logger = logging.getLogger(__name__)
 
-FLUSH_S = 0.1
+FLUSH_S = 0.02  # a batch costs about 10 us a call: at 5,000 calls a second it holds the loop for 1 ms
 
 
 class CallFeed:

@@ -114,6 +114,13 @@ def to_background() -> None:
         signal.signal(ignored, signal.SIG_IGN)  # its life ends with its users, not with their terminal
 
 
+def spread_over_all_cores() -> None:
+    """Postgres belongs to every process of its home, not to the cores that the one which started it was pinned to."""
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
 def report(line: bytes) -> None:
     """To the process that started it, then closes the way there."""
     with contextlib.suppress(OSError):  # it is gone: then its lock is free and Postgres will be stopped
@@ -127,6 +134,7 @@ def report(line: bytes) -> None:
 def main(arguments: list[str]) -> None:
     users_lock, cluster_lock, log_path, data, uid, gid, program, *settings = arguments
     to_background()
+    spread_over_all_cores()
     cluster = take_lock(cluster_lock)
     folder = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
     as_other = os.geteuid() != int(uid)
