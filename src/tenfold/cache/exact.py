@@ -53,19 +53,17 @@ class ExactCache:
         return len(self._entries)
 
     def get(self, tenant_id: UUID, key: Hashable, max_age_s: float | None = None) -> tuple[Answer, float] | None:
-        """The answer and its age in seconds; None when there is none young enough."""
+        """The answer and its age in seconds; None when there is none young enough. Counts hits; a call may be looked up
+        under more than one key, so whoever asks counts its `misses`."""
         found = self._entries.get((tenant_id, key))
         if found is None:
-            self.misses += 1
             return None
         answer = found[0]
         age_s = self._clock() - answer.stored_s
         if age_s > self._ttl_s:
             self._drop((tenant_id, key))
-            self.misses += 1
             return None
         if max_age_s is not None and age_s > max_age_s:
-            self.misses += 1
             return None
         self._entries.move_to_end((tenant_id, key))
         self.hits += 1

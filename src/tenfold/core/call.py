@@ -54,6 +54,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
 
 DEFAULT_OPTIONS = CallOptions()
 
+NOT_ANSWERED = 500  # the status of a call whose reply has not begun
+
 
 class Call:
     """One call in progress. Stages fill it in; nothing else holds state about a call.
@@ -94,7 +96,7 @@ class Call:
     input_cost_nano: int | None = None
     output_cost_nano: int | None = None
     status: Status = "error"  # until a stage says better
-    http_status: int = 500
+    http_status: int = NOT_ANSWERED
     error: TenfoldError | None = None
     finished: float | None = None
 

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-from tenfold.core.errors import TooLarge
+from msgspec import json
+
+from tenfold.core.errors import TenfoldError
 from tenfold.core.headers import header_lines
 from tenfold.edge.http import Request
 
@@ -14,7 +16,7 @@ AsgiApp = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
-_TOO_LARGE = b'{"type":"about:blank","title":"Content Too Large","status":413,"code":"request_too_large"}'
+_PROBLEM = header_lines([("content-type", "application/problem+json")])
 _OURS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date", b"server"})  # of the server
 
 
@@ -28,10 +30,15 @@ class AsgiMount:
     async def __call__(self, request: Request) -> None:
         try:
             body = await request.body(self._max_body_bytes)
-        except TooLarge:
-            request.whole(413, header_lines([("content-type", "application/problem+json")]), _TOO_LARGE)
+        except TenfoldError as error:  # too large, too slow, broken off
+            request.whole(error.status, _PROBLEM, _problem(error))
             return
         await self._app(_scope(request), _Receive(body), _Send(request))
+
+
+def _problem(error: TenfoldError) -> bytes:
+    """RFC 9457."""
+    return json.encode({"type": "about:blank", "title": error.message, "status": error.status, "code": error.code})
 
 
 def _scope(request: Request) -> dict[str, Any]:

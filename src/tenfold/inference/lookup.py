@@ -40,7 +40,9 @@ class Lookup:
         if "no-cache" in call.options.cache:
             return None
         answer = self._find(call, _normal_key(call))
-        if answer is not None:
+        if answer is None:
+            self._cache.misses += 1
+        else:
             self._cache.put(call.principal.tenant_id, _raw_key(call), answer, len(call.body))
         return answer
 

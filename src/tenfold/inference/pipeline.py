@@ -8,7 +8,7 @@ from asyncio import CancelledError
 from contextlib import aclosing
 
 from tenfold.cache.exact import Answer
-from tenfold.core.call import Call
+from tenfold.core.call import NOT_ANSWERED, Call
 from tenfold.core.errors import BrokenStream, TenfoldError, UpstreamError, UpstreamUnavailable
 from tenfold.inference import respond
 from tenfold.inference.admit import Gate
@@ -64,9 +64,9 @@ class Pipeline:
             call.error = error
             respond.fail(call, error, dialect, responder)
         except responder.gone:
-            call.status = "cancelled"
+            _cancelled(call)
         except CancelledError:
-            call.status = "cancelled"
+            _cancelled(call)
             raise
         finally:
             if entered:
@@ -122,3 +122,10 @@ async def _replay(call: Call, answer: Answer, responder: Responder) -> None:
         call.status = "ok"
     else:
         respond.whole(call, answer.body, responder)
+
+
+def _cancelled(call: Call) -> None:
+    """The client left. 499, as nginx says it, where no status line had gone out yet."""
+    call.status = "cancelled"
+    if call.http_status == NOT_ANSWERED:
+        call.http_status = 499
