@@ -55,7 +55,7 @@ def serve(settings: Settings) -> None:
 
         gc.collect()
         gc.freeze()  # what is imported by now stays shared with the workers
-        Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S).run()
+        Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S, listener).run()
 
 
 async def _work(settings: Settings, listener: socket.socket, greeting: str) -> None:

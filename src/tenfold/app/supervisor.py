@@ -44,10 +44,14 @@ def listen(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 class Supervisor:
-    """`run` forks `count` workers, each of which calls `work` and exits with what it returns."""
+    """`run` forks `count` workers, each of which calls `work` and exits with what it returns. `listener`, when given,
+    is closed as it begins to stop: one that only the supervisor still holds takes connections that nobody serves."""
 
-    def __init__(self, work: Callable[[], int], count: int, stop_s: float) -> None:
+    def __init__(
+        self, work: Callable[[], int], count: int, stop_s: float, listener: socket.socket | None = None
+    ) -> None:
         self._work = work
+        self._listener = listener
         self._count = count
         self._stop_s = stop_s
         self._workers: dict[int, float] = {}  # pid -> when it was started, monotonic seconds
@@ -114,6 +118,8 @@ class Supervisor:
             self._start()
 
     def _end(self, wake: int) -> None:
+        if self._listener is not None:
+            self._listener.close()
         self._signal_all(signal.SIGTERM)
         until = time.monotonic() + self._stop_s
         while self._workers and time.monotonic() < until:
