@@ -9,14 +9,10 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.e2e.calls import PATHS, VENDOR_MODELS, every_dialect, every_vendor, receipts
 from tests.support.raw_client import RawClient, post
 from tests.support.tenfold_process import TenfoldProcess
 from tests.support.upstream_server import UpstreamServer
-
-MODELS = ["gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"]
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
-every_way = pytest.mark.parametrize("model", MODELS)
-every_dialect = pytest.mark.parametrize("dialect", list(PATHS))
 
 WITHIN_S = 1.0
 
@@ -52,18 +48,7 @@ def call(tenfold: TenfoldProcess) -> Iterator[Call]:
         yield make
 
 
-async def receipt(tenfold: TenfoldProcess, mark: str) -> dict[str, Any]:
-    """The one receipt of a call, which may be yet to come."""
-    for _ in range(100):
-        found = await tenfold.receipts("feature = $1", mark)
-        if found:
-            [one] = found
-            return one
-        await asyncio.sleep(0.1)
-    raise AssertionError("no receipt was written")
-
-
-@every_way
+@every_vendor
 @every_dialect
 async def test_while_waiting_for_the_reply(
     tenfold: TenfoldProcess, upstream: UpstreamServer, call: Call, dialect: str, model: str
@@ -72,12 +57,12 @@ async def test_while_waiting_for_the_reply(
     asked = upstream.wait_for(caller.mark)
     caller.client.close()
     assert asked.closed.wait(WITHIN_S)
-    told = await receipt(tenfold, caller.mark)
+    [told] = await receipts(tenfold, caller.mark)
     assert told["status"] == "cancelled"
     assert told["model_asked"] == model
 
 
-@every_way
+@every_vendor
 @every_dialect
 async def test_in_the_middle_of_a_stream(
     tenfold: TenfoldProcess, upstream: UpstreamServer, call: Call, dialect: str, model: str
@@ -87,7 +72,7 @@ async def test_in_the_middle_of_a_stream(
     caller.client.read_until(b" 7")
     caller.client.close()
     assert asked.closed.wait(WITHIN_S)
-    told = await receipt(tenfold, caller.mark)
+    [told] = await receipts(tenfold, caller.mark)
     assert told["status"] == "cancelled"
     assert told["stream"] is True
     assert told["http_status"] == 200
@@ -96,7 +81,7 @@ async def test_in_the_middle_of_a_stream(
     assert told["total_nano"] > 0, "what was produced is billed by the provider, and so by us"
 
 
-@every_way
+@every_vendor
 async def test_in_the_middle_of_a_whole_reply(
     tenfold: TenfoldProcess, upstream: UpstreamServer, call: Call, model: str
 ) -> None:
@@ -105,7 +90,7 @@ async def test_in_the_middle_of_a_whole_reply(
     upstream.wait_for(caller.mark)
     caller.client.close()
     upstream.release("middle")
-    told = await receipt(tenfold, caller.mark)
+    [told] = await receipts(tenfold, caller.mark)
     assert told["status"] in ("cancelled", "ok")
 
 
@@ -119,13 +104,14 @@ async def test_after_a_large_body(tenfold: TenfoldProcess, upstream: UpstreamSer
 
 
 async def test_many_at_once(tenfold: TenfoldProcess, upstream: UpstreamServer, call: Call) -> None:
-    callers = [call("openai", MODELS[number % 3], "[[hang]]") for number in range(60)]
+    callers = [call("openai", VENDOR_MODELS[number % 3], "[[hang]]") for number in range(60)]
     asked = [upstream.wait_for(caller.mark) for caller in callers]
     for caller in callers:
         caller.client.close()
     assert all(request.closed.wait(WITHIN_S) for request in asked)
     for caller in callers:
-        assert (await receipt(tenfold, caller.mark))["status"] == "cancelled"
+        [told] = await receipts(tenfold, caller.mark)
+        assert told["status"] == "cancelled"
 
 
 async def test_a_client_that_reads_nothing(tenfold: TenfoldProcess, upstream: UpstreamServer, call: Call) -> None:
@@ -138,7 +124,8 @@ async def test_a_client_that_reads_nothing(tenfold: TenfoldProcess, upstream: Up
     assert tenfold.memory_bytes() - before < 20 << 20
     caller.client.close()
     assert asked.closed.wait(WITHIN_S)
-    assert (await receipt(tenfold, caller.mark))["status"] == "cancelled"
+    [told] = await receipts(tenfold, caller.mark)
+    assert told["status"] == "cancelled"
 
 
 async def test_the_upstream_connection_is_used_again_after_a_whole_reply(

@@ -7,6 +7,28 @@ import pytest
 from tests.support.tenfold_process import TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer
 
+_MORE_MODELS = """
+[models.unpriced]
+provider = "openai"
+
+[models.house-model]
+provider = "openai"
+upstream = "gpt-4o-mini"
+price = { input = 7, output = 11 }
+
+[providers.nowhere]
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+
+[[models.two-targets.targets]]
+provider = "nowhere"
+upstream = "gpt-4o-mini"
+
+[[models.two-targets.targets]]
+provider = "gemini"
+upstream = "gemini-2.5-flash"
+"""
+
 
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[UpstreamServer]:
@@ -17,5 +39,5 @@ def upstream() -> Iterator[UpstreamServer]:
 @pytest.fixture(scope="session")
 def tenfold(upstream: UpstreamServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TenfoldProcess]:
     """One process for all tests of a worker that only call it."""
-    with TenfoldProcess(tmp_path_factory.mktemp("tenfold"), configuration(upstream)) as process:
+    with TenfoldProcess(tmp_path_factory.mktemp("tenfold"), configuration(upstream, _MORE_MODELS)) as process:
         yield process

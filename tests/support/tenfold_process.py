@@ -94,11 +94,15 @@ class TenfoldProcess:
         eventually(self.is_ready, "/readyz is green", _START_S)
         return self
 
-    def stop(self) -> int:
-        """SIGTERM; the exit code. Fails when a process is left."""
+    def end(self) -> int:
+        """SIGTERM; the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(_STOP_S)
+        return self._process.wait(_STOP_S)
+
+    def stop(self) -> int:
+        """As `end`. Fails when a process is left."""
+        code = self.end()
         self.await_silence()
         return code
 
