@@ -157,3 +157,33 @@ def test_azures_first_frame_stays() -> None:
     first = chunks(WIRE.without_usage_frame(stream))[0]
     assert first["choices"] == []
     assert "prompt_filter_results" in first
+
+
+def test_the_usual_end_of_a_stream_is_read_as_any_other_is() -> None:
+    for name, stream in streams().items():
+        told = WIRE.stream_facts(stream, stream)
+        frame_by_frame = WIRE.stream_facts(stream, stream.replace(b"\n", b"\r\n"))
+        assert (told.complete, told.usage, told.failed) == (
+            frame_by_frame.complete,
+            frame_by_frame.usage,
+            frame_by_frame.failed,
+        ), name
+
+
+@pytest.mark.parametrize(
+    ("end", "complete", "failed"),
+    [
+        ("", True, False),
+        (',"error":{"message":"x"}', False, True),
+    ],
+)
+def test_an_error_beside_the_usage_is_not_a_good_end(end: str, complete: bool, failed: bool) -> None:
+    tail = (
+        b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+        + b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}%b}\n\ndata: [DONE]\n\n' % end.encode()
+    )
+    facts = WIRE.stream_facts(tail, tail)
+    assert (facts.complete, facts.failed) == (complete, failed)
+    assert facts.usage is not None
+    broken = tail.replace(b'"finish_reason":"stop"', b'"finish_reason":"error"')
+    assert WIRE.stream_facts(broken, broken).failed
