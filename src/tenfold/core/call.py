@@ -110,6 +110,7 @@ class Call:
         options: CallOptions = DEFAULT_OPTIONS,
     ) -> None:
         self.id = uuid7()
+        self.request_id = f"req_{self.id.hex}"  # what `x-request-id` says
         self.started_at = time.time()
         self.started = time.perf_counter()
         self.principal = principal
@@ -117,8 +118,3 @@ class Call:
         self.dialect = dialect
         self.body = body
         self.options = options
-
-    @property
-    def request_id(self) -> str:
-        """What `x-request-id` says."""
-        return f"req_{self.id.hex}"
