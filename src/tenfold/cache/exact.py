@@ -42,7 +42,7 @@ class ExactCache:
     ) -> None:
         self._entries: OrderedDict[tuple[UUID, Hashable], tuple[Answer, int]] = OrderedDict()
         self._max_bytes = max_bytes
-        self._max_entry_bytes = max_entry_bytes
+        self.max_entry_bytes = max_entry_bytes
         self._ttl_s = ttl_s
         self._clock = clock
         self.bytes = 0
@@ -72,7 +72,7 @@ class ExactCache:
     def put(self, tenant_id: UUID, key: Hashable, answer: Answer, key_bytes: int = 0) -> None:
         """Keep an answer; one larger than the entry cap is not kept. `key_bytes`: what the key itself holds."""
         size = len(answer.body) + key_bytes + _OVERHEAD
-        if len(answer.body) > self._max_entry_bytes or size > self._max_bytes:
+        if len(answer.body) > self.max_entry_bytes or size > self._max_bytes:
             return
         at = (tenant_id, key)
         if at in self._entries:

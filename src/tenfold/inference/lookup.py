@@ -14,6 +14,8 @@ from tenfold.core.call import Call
 
 Policy = Literal["never", "deterministic", "always"]
 
+_LOOK_EVERY = 64  # frames between two looks at the size of a stream that may be kept
+
 _normal = json.Encoder(order="deterministic")
 _decoder: json.Decoder[Any] = json.Decoder()
 
@@ -45,6 +47,13 @@ class Lookup:
         else:
             self._cache.put(call.principal.tenant_id, _raw_key(call), answer, len(call.body))
         return answer
+
+    def keep(self, kept: list[bytes], frames: bytes) -> list[bytes] | None:
+        """`kept` with more of a stream; None once it is larger than an answer in the cache may be."""
+        kept.append(frames)
+        if len(kept) % _LOOK_EVERY == 0 and sum(map(len, kept)) > self._cache.max_entry_bytes:
+            return None
+        return kept
 
     def store(self, call: Call, body: bytes) -> None:
         """Keep what was sent, when it may be: only whole, good answers come here."""

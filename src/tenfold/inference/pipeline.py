@@ -94,7 +94,7 @@ class Pipeline:
             async with aclosing(relay.frames()) as stream:
                 async for frames in stream:
                     if kept is not None:
-                        kept.append(frames)
+                        kept = self._lookup.keep(kept, frames)
                     await sender.send_bytes(frames)
         except UpstreamError as error:
             # The transport cannot know that a reply had begun to reach somebody when its connection was lost.
