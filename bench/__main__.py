@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         options.json.write_text(as_json(report) + "\n")
         say(f"all figures are in {options.json}")
     sys.stdout.write(as_markdown(report))
-    return 0
+    return 1 if any(results.failed for results in report.gateways) else 0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

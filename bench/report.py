@@ -75,10 +75,9 @@ def as_markdown(report: Report) -> str:
     lines += _table(_STREAM_COLUMNS, gateways)
     lines += [f"Not measured: {name}: {reason}." for name, reason in report.left_out.items()]
     for results in gateways:
+        lines += [f"{results.name}, {name}: {reason}." for name, reason in results.failed.items()]
         for name, measure in results.measures.items():
-            if isinstance(measure, Failed):
-                lines.append(f"{results.name}, {name}: {measure.reason}.")
-            elif isinstance(measure, Compared) and measure.errors:
+            if isinstance(measure, Compared) and measure.errors:
                 lines.append(f"{results.name}, {name}: {measure.errors} calls failed.")
     lines += [line for results in gateways for line in _companions(results)]
     for results in gateways:
@@ -141,6 +140,8 @@ def _added(name: str) -> Callable[[GatewayResults], str]:
 def _memory(results: GatewayResults) -> str:
     peak = max((m.rss_peak_mb for m in results.measures.values() if isinstance(m, Compared)), default=0.0)
     idle = sum(process.rss_mb for process in results.idle)
+    if not idle:
+        return _NONE
     return f"{idle:.0f} / {max(peak, idle):.0f}"
 
 

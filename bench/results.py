@@ -147,3 +147,9 @@ class GatewayResults:
     idle: list[Resident]
     idle_companions: list[Resident]
     measures: dict[str, Measured] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The measures that gave no figure, and why, in one line each."""
+        failures = {name: measure for name, measure in self.measures.items() if isinstance(measure, Failed)}
+        return {name: " ".join(failure.reason.split()) for name, failure in failures.items()}

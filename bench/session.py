@@ -52,10 +52,9 @@ class Session:
             started(Nginx(), self.work / "unit", mock.port, self.gateway_core) as unit,
         ):
             bench = Bench(mock=mock, unit=unit, load_core=self.load_core, duration=self.duration, say=self.say)
-            found = [self._measure(bench, gateway) for gateway in gateways]
-        return [results for results in found if results]
+            return [self._measure(bench, gateway) for gateway in gateways]
 
-    def _measure(self, bench: Bench, gateway: Gateway) -> GatewayResults | None:
+    def _measure(self, bench: Bench, gateway: Gateway) -> GatewayResults:
         version = gateway.version()
         self.say(f"{gateway.name} {version}")
         measured: dict[str, Measured] = {}
@@ -73,7 +72,8 @@ class Session:
                         measured[name] = self._one(name, partial(measure, bench, running))
         except BenchError as error:
             self.say(f"{gateway.name} could not be measured: {error}")
-            return None
+            measured["start"] = Failed(reason=str(error))
+            return GatewayResults(name=gateway.name, version=version, idle=[], idle_companions=[], measures=measured)
         if gateway.caches and "cache" in self.measures:
             measured["cache"] = self._one("cache", lambda: self._cache(bench, gateway, folder))
         return GatewayResults(
