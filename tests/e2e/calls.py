@@ -32,13 +32,13 @@ def ask(
 
 
 async def receipts(
-    tenfold: TenfoldProcess, feature: str, count: int = 1, *, exact: bool = True
+    tenfold: TenfoldProcess, feature: str, count: int = 1, *, status: str | None = None
 ) -> list[dict[str, Any]]:
-    """So many receipts, which may be yet to come, the oldest first. Not `exact`: as many as come within ten seconds."""
+    """So many receipts, which may be yet to come, the oldest first."""
     for _ in range(100):
-        found = await tenfold.receipts("feature = $1", feature)
+        found = await tenfold.receipts("feature = $1 AND status = coalesce($2, status)", feature, status)
         if len(found) >= count:
             break
         await asyncio.sleep(0.1)
-    assert len(found) == count or not exact
+    assert len(found) == count
     return found
