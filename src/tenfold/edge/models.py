@@ -48,4 +48,4 @@ def _openai(model: str) -> dict[str, Any]:
 
 
 def _anthropic(model: str) -> dict[str, Any]:
-    return {"type": "model", "id": model, "display_name": model, "created_at": _EPOCH}
+    return {"type": "model", "id": model, "display_name": model, "lifecycle": "active", "created_at": _EPOCH}

@@ -99,7 +99,7 @@ FAULTS: list[tuple[JsonObject, str, str]] = [
         "messages.0.content.0.content.0.text: Field required",
         "messages[0].content[0].content[0].text",
     ),
-    ({"max_tokens": 0}, "max_tokens: Input should be greater than or equal to 1", "max_tokens"),
+    ({"max_tokens": -1}, "max_tokens: Input should be greater than or equal to 0", "max_tokens"),
     ({"max_tokens": "5"}, "max_tokens: Input should be a valid integer", "max_tokens"),
     ({"max_tokens": True}, "max_tokens: Input should be a valid integer", "max_tokens"),
     ({"max_tokens": None}, "max_tokens: Input should be a valid integer", "max_tokens"),
@@ -158,7 +158,7 @@ def test_counting_needs_no_max_tokens() -> None:
     with pytest.raises(InvalidRequest):
         AnthropicDialect().peek("chat", body)
     with pytest.raises(InvalidRequest):  # what is given is checked all the same
-        peek_messages(msgspec.json.encode({**GOOD, "max_tokens": 0}), counting=True)
+        peek_messages(msgspec.json.encode({**GOOD, "max_tokens": -1}), counting=True)
 
 
 def test_there_are_no_embeddings() -> None:

@@ -116,7 +116,8 @@ def _refuse(request: ChatRequest) -> None:
         raise UnsupportedParameter("Claude models take a temperature from 0 to 1.", param="temperature")
     foreign = request.native.value if request.native is not None and request.native.dialect != DIALECT else {}
     for name, reason in _REFUSED.items():
-        if request.extra.get(name) or (name in _CHOSEN and foreign.get(name)):
+        asked = request.extra.get(name) not in (None, [], False)  # an empty object asks for a tool with its defaults
+        if asked or (name in _CHOSEN and foreign.get(name)):
             raise UnsupportedParameter(f"{name} is not supported by Claude models. {reason}", param=name)
 
 

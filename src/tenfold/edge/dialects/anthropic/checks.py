@@ -25,7 +25,7 @@ def check_request(body: Any, *, counting: bool) -> JsonObject:
     if not counting:
         _required(body, "max_tokens", "max_tokens")
     if body.get("max_tokens") is not None or not counting:
-        _integer(body["max_tokens"], "max_tokens", 1)
+        _integer(body["max_tokens"], "max_tokens", 0)  # 0 warms the upstream's cache
     system = body.get("system")
     if system is not None and not isinstance(system, str):
         for index, block in _blocks(system, "system"):

@@ -51,7 +51,7 @@ def peek_messages(body: bytes, *, counting: bool = False) -> Peek:
     return Peek(
         model=typed.model,
         stream=typed.stream is True,
-        max_tokens=typed.max_tokens or None,
+        max_tokens=None if typed.max_tokens is UNSET else typed.max_tokens,
         temperature=temperature,
         user=(metadata.user_id or None) if metadata is not None else None,
         has_tools=bool(tools),

@@ -135,7 +135,7 @@ class Body(Struct):
 
     model: Annotated[str, Meta(min_length=1)]
     messages: Annotated[list[UserMessage | AssistantMessage], Meta(min_length=1)]
-    max_tokens: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    max_tokens: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     system: str | list[Text] | UnsetType = UNSET
     stream: bool | UnsetType = UNSET
     temperature: Any = UNSET
