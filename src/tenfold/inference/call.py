@@ -10,7 +10,7 @@ from tenfold.inference.ports import ClientDialect
 from tenfold.inference.route import Route, Target
 from tenfold.providers.ports import Exchange, Headers, WireRequest
 
-_CARRIED_PREFIXES = (b"x-ratelimit-", b"anthropic-", b"openai-", b"ratelimit")
+_CARRIED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"openai-processing-", b"openai-version")
 _PLAIN = frozenset((b"content-type", b"content-length", b"connection", b"date", b"transfer-encoding", b"server"))
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 
