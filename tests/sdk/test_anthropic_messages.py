@@ -5,7 +5,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types import Message, ModelInfo, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from tests.sdk.models import (
@@ -275,12 +275,23 @@ async def test_models(anthropic_client: anthropic.Anthropic, async_anthropic: an
     names = [model.id async for model in async_anthropic.models.list(limit=2)]  # several pages
     assert {OPENAI, CLAUDE, GEMINI, OFFLINE} <= set(names)
     assert names == sorted(set(names))
-    assert anthropic_client.models.retrieve(GEMINI).id == GEMINI
+    shown = anthropic_client.models.retrieve(GEMINI)
+    assert shown.id == GEMINI
+    ModelInfo.model_validate(shown.to_dict())
     page = anthropic_client.models.list(limit=3, after_id=names[1])
     assert [model.id for model in page.data] == names[2:5]
     assert [model.id for model in anthropic_client.models.list(limit=2, before_id=names[3]).data] == names[1:3]
     with pytest.raises(anthropic.NotFoundError):
         anthropic_client.models.retrieve("no-such-model")
+
+
+def test_warming_the_cache(anthropic_client: anthropic.Anthropic, upstream: UpstreamServer) -> None:
+    """max_tokens 0 reads the prompt and says nothing."""
+    with upstream.recording() as seen:
+        message = ask(anthropic_client, "hello", CLAUDE, max_tokens=0)
+    assert seen[0].json["max_tokens"] == 0
+    assert message.stop_reason == "max_tokens"
+    assert text_of(message) == ""
 
 
 def test_beta_headers_and_unknown_members_pass_through(

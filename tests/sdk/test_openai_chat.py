@@ -218,7 +218,14 @@ def test_log_probabilities(openai_client: openai.OpenAI, model: str, stream: boo
 
 @pytest.mark.parametrize(
     ("more", "param"),
-    [({"n": 2}, "n"), ({"logprobs": True}, "logprobs"), ({"logit_bias": {"1": 5}}, "logit_bias")],
+    [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"logit_bias": {"1": 5}}, "logit_bias"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}, "modalities"),
+        ({"tools": [{"type": "custom", "custom": {"name": "sql"}}]}, "tools"),
+    ],
 )
 def test_what_claude_cannot_do_is_a_clear_400(
     openai_client: openai.OpenAI, upstream: UpstreamServer, more: dict[str, object], param: str

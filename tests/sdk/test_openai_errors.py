@@ -194,3 +194,11 @@ def test_limits_of_the_upstream_are_told(openai_client: openai.OpenAI) -> None:
     assert raw.headers["x-ratelimit-remaining-requests"] == "9999"
     assert raw.headers["tenfold-upstream-request-id"].startswith("req_upstream_")
     assert raw.request_id != raw.headers["tenfold-upstream-request-id"]
+
+
+@every_vendor
+def test_the_operators_account_is_not_told(openai_client: openai.OpenAI, model: str) -> None:
+    raw = openai_client.chat.completions.with_raw_response.create(
+        model=model, messages=[{"role": "user", "content": "hello"}]
+    )
+    assert [name for name in raw.headers if "organization" in name or "project" in name] == []

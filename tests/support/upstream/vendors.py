@@ -191,6 +191,8 @@ class Vendors:
                 own: tuple[tuple[str, str], ...] = (
                     ("x-request-id", self._request_id()),
                     ("openai-processing-ms", "12"),
+                    ("openai-organization", "org-of-the-operator"),
+                    ("openai-project", "proj_of_the_operator"),
                     ("x-ratelimit-remaining-requests", "9999"),
                     ("x-ratelimit-limit-requests", "10000"),
                 )
