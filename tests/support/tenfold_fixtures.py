@@ -20,6 +20,9 @@ price = { input = 7, output = 11 }
 kind = "openai"
 base_url = "http://127.0.0.1:9/v1"
 
+[models.nobody-there]
+provider = "nowhere"
+
 [[models.two-targets.targets]]
 provider = "nowhere"
 upstream = "gpt-4o-mini"
