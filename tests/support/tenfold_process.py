@@ -146,8 +146,8 @@ class TenfoldProcess:
     def workers(self) -> list[int]:
         """The serving processes: forks of the supervisor."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        mine = Path(f"/proc/{self.pid}/cmdline").read_bytes()
-        return [int(pid) for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == mine]
+        mine = _command(self.pid)
+        return [int(pid) for pid in children if _command(int(pid)) == mine]
 
     def processes(self) -> list[int]:
         """Every process that works in this home: by its command line, its environment or its folder."""
@@ -223,6 +223,14 @@ class TenfoldProcess:
 def _clean_environment() -> dict[str, str]:
     """Ours, without what would change Tenfold's settings or send a client elsewhere."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TENFOLD_")}
+
+
+def _command(pid: int) -> bytes | None:
+    """None when it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _resident(pid: int) -> int:
