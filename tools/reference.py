@@ -20,8 +20,9 @@ def settings_page() -> str:
         "# Settings",
         "",
         "One file, `tenfold.toml`; each key also by environment as `TENFOLD_<TABLE>_<KEY>`, which wins over the file.",
-        "Named tables take their name in between: `TENFOLD_PROVIDERS_MAIN_BASE_URL`. `TENFOLD_CONFIG` and `TENFOLD_HOME`",
-        "stand for `--config` and `--home`; `TENFOLD_BOOTSTRAP_KEY` makes that key valid for the tenant `default`.",
+        "Named tables take their name in between: `TENFOLD_PROVIDERS_MAIN_BASE_URL`. `TENFOLD_CONFIG` and",
+        "`TENFOLD_HOME` stand for `--config` and `--home`; `TENFOLD_BOOTSTRAP_KEY` makes that key valid for the tenant",
+        "`default`.",
         "Tables inside a table (`targets`, `price`, `otlp_headers`) stand in the file only.",
         "A key that is unknown or of the wrong type stops the start with its line and the nearest valid name.",
     ]
@@ -39,8 +40,8 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         "",
-        "Every command has `--help`; those that scripts read have `--json`. Exit codes: 0 done, 1 failed (the message says",
-        "why), 2 wrong usage or configuration, 3 the database is away.",
+        "Every command has `--help`; those that scripts read have `--json`. Exit codes: 0 done, 1 failed (the message",
+        "says why), 2 wrong usage or configuration, 3 the database is away.",
     ]
     for path, command in _commands(command_line, "tenfold"):
         lines += ["", f"## {path}", "", command.help or ""]
@@ -54,8 +55,8 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "`GET /metrics` in the Prometheus text format, summed over all serving processes. Names after the OpenTelemetry",
-        "conventions for generative AI where they have one.",
+        "`GET /metrics` in the Prometheus text format, summed over all serving processes. Names after the",
+        "OpenTelemetry conventions for generative AI where they have one.",
         "",
         "| metric | type | meaning |",
         "|---|---|---|",

@@ -107,6 +107,18 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, started: list[Supervised]) 
     assert one.pids("ended") == replaced - {first}
 
 
+def test_workers_that_are_killed_over_and_over_are_replaced_all_the_same(
+    tmp_path: Path, started: list[Supervised]
+) -> None:
+    supervised = Supervised(tmp_path, count=1)
+    started.append(supervised)
+    for killed in range(5):
+        (newest,) = supervised.await_ready(killed + 1) - {pid for pid in supervised.pids("ready") if not is_alive(pid)}
+        os.kill(newest, signal.SIGKILL)
+    assert len(supervised.await_ready(6)) == 6
+    assert supervised.stop()[0] == 0
+
+
 def test_workers_that_cannot_start_end_it_all(tmp_path: Path, started: list[Supervised]) -> None:
     started.append(one := Supervised(tmp_path, count=1, kind="fails"))
     code, log = one.wait()

@@ -102,17 +102,18 @@ class Supervisor:
             os._exit(code)
 
     def _look_after(self) -> None:
-        for pid in _ended():
+        for pid, by_signal in _ended().items():
             started = self._workers.pop(pid, None)
             if started is None or self._stopping:
                 continue
-            if time.monotonic() - started < STARTING_S:
+            # One that was killed has no fault of its own that starting it again would repeat.
+            if not by_signal and time.monotonic() - started < STARTING_S:
                 self._failed_starts += 1
                 if self._failed_starts >= MAX_FAILED_STARTS:
                     self._signal_all(signal.SIGKILL)
                     raise StartFailed("workers die as soon as they start; the log above says why")
                 time.sleep(RESPAWN_PAUSE_S)
-            else:
+            elif not by_signal:
                 self._failed_starts = 0
             logger.error("worker %d ended unasked; another one is started", pid)
             self._start()
@@ -139,16 +140,17 @@ class Supervisor:
         self._stopping = True
 
 
-def _ended() -> list[int]:
-    pids: list[int] = []
+def _ended() -> dict[int, bool]:
+    """The children that have ended, and whether a signal ended them."""
+    ended: dict[int, bool] = {}
     while True:
         try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return pids
+            return ended
         if not pid:
-            return pids
-        pids.append(pid)
+            return ended
+        ended[pid] = os.WIFSIGNALED(status)
 
 
 def _drain(descriptor: int) -> None:
