@@ -157,6 +157,12 @@ def test_goals_are_judged_where_they_were_measured() -> None:
     }
 
 
+def test_a_level_that_was_never_reached_is_a_goal_that_is_missed() -> None:
+    judged = {goal.text: goal for goal in goals(results(conc=in_flight(1750, errors=3)))}
+    assert judged["2,000 in flight at a 1 s upstream, p95"].reached == 1.75
+    assert judged["the same, failed calls"].reached == 3
+
+
 def test_what_failed_is_told_in_words_and_in_json() -> None:
     shown = report(
         results(sse=Failed(reason="all streams were refused"), c64=Compared(rounds=[one_round(1, 1, errors=3)]))
