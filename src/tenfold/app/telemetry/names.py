@@ -8,9 +8,6 @@ from typing import Any
 from tenfold.core.call import Call
 from tenfold.core.money import format_usd
 
-# gen_ai.provider.name has its own words for two of the wire dialects; the configured name is tenfold.provider.
-OPERATION_NAMES = {"chat": "chat", "embeddings": "embeddings", "count_tokens": "count_tokens"}
-
 _MAX_NAME = 200
 
 
@@ -31,7 +28,7 @@ def attributes(call: Call) -> dict[str, Any]:
         "tenfold.provider": call.provider,
         "tenfold.upstream_request_id": call.upstream_request_id,
         "http.response.status_code": call.http_status,
-        "gen_ai.operation.name": OPERATION_NAMES[call.operation],
+        "gen_ai.operation.name": call.operation,
         "gen_ai.provider.name": call.provider,
         "gen_ai.request.model": model_name(call) or None,
         "gen_ai.response.model": call.upstream_model,
