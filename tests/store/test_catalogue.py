@@ -19,6 +19,8 @@ DIRECTORY_TABLES = {
     "key_directory",  # digest of an API key -> tenant
     "login_directory",  # login name -> tenant
     "session_directory",  # digest of a session token -> tenant
+    "members",  # serving processes that share the database
+    "tenant_changes",  # what processes keep in memory of a tenant, and must read again
 }
 
 # Run with the rights of their owner, so each is a hole in the wall: with a fixed search path, and not for everyone.

@@ -15,7 +15,7 @@ from tenfold.core.principal import Principal
 from tenfold.core.usage import Usage
 
 Operation = Literal["chat", "embeddings", "count_tokens"]
-CacheState = Literal["miss", "bypass", "hit"]
+CacheState = Literal["miss", "bypass", "hit", "coalesced"]  # coalesced: shared the call of an identical one in flight
 Status = Literal["ok", "error", "cut", "cancelled"]
 
 
@@ -46,6 +46,11 @@ class CallOptions(Struct, frozen=True, kw_only=True):
     feature: str | None = None
     task: str | None = None
     end_user: str | None = None
+    run: str | None = None  # the agent run this call is a step of
+    max_cost_nano: int | None = None  # the client's own ceiling, 10^-9 USD
+    approved_cost_nano: int | None = None  # lifts the ceilings of a request up to here; needs the scope `approve`
+    idempotency_key: str | None = None
+    tell_budget: bool = False  # wants Tenfold-Budget-Remaining-Usd
     cache: frozenset[str] = frozenset()  # directives of Tenfold-Cache-Control
     explain: frozenset[str] = frozenset()  # words of Tenfold-Explain
     traceparent: str | None = None  # W3C trace context of the client
@@ -55,6 +60,25 @@ class CallOptions(Struct, frozen=True, kw_only=True):
 DEFAULT_OPTIONS = CallOptions()
 
 NOT_ANSWERED = 500  # the status of a call whose reply has not begun
+
+
+class Admission(Protocol):
+    """What stage 2 keeps for a call from `enter` to the end. Opaque to everybody else but for these."""
+
+    @property
+    def headers(self) -> str:
+        """Header lines of limits and budgets for the reply; "" when there is nothing to tell."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether a provider may have been asked: from then on a receipt is owed whatever happens."""
+        ...
+
+    @property
+    def leases(self) -> tuple[UUID, ...]:
+        """The budget leases this call's cost is charged to."""
+        ...
 
 
 class Call:
@@ -72,6 +96,8 @@ class Call:
     dialect: str
     body: bytes
     options: CallOptions
+    # 2 admit
+    admission: "Admission | None" = None
     # 4 lookup
     peek: Peek | None = None  # read once the cache has not answered by bytes
     model: str = ""  # as the client named it

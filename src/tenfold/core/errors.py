@@ -4,12 +4,18 @@ TenfoldError                    status  code                  retryable
 |- InvalidRequest               400     invalid_request       no
 |  |- UnsupportedParameter      400     unsupported_parameter no
 |- Unauthenticated              401     invalid_api_key       no
+|- BudgetExceeded               402     budget_exceeded       no
+|- CostCeilingExceeded          402     cost_ceiling_exceeded no
+|- PriceUnknown                 402     price_unknown         no
 |- PermissionDenied             403     permission_denied     no
 |- NotFound                     404     not_found             no
 |  |- ModelNotFound             404     model_not_found       no
 |- RequestTimeout               408     request_timeout       yes
 |- Conflict                     409     conflict              no
+|  |- IdempotencyInFlight       409     idempotency_in_flight yes
+|  |- IdempotencyInterrupted    409     idempotency_interrupted no
 |- TooLarge                     413     request_too_large     no
+|- IdempotencyMismatch          422     idempotency_mismatch  no
 |- RateLimited                  429     rate_limit_exceeded   yes
 |- UpstreamError                (kept)  upstream_error        429 and 5xx
 |  |- UpstreamUnavailable       502     upstream_unavailable  yes
@@ -65,6 +71,24 @@ class Unauthenticated(TenfoldError):
     status, code = 401, "invalid_api_key"
 
 
+class BudgetExceeded(TenfoldError):
+    """A hard budget has no room for what this call may cost at most; the call was not begun and cost nothing."""
+
+    status, code = 402, "budget_exceeded"
+
+
+class CostCeilingExceeded(TenfoldError):
+    """This call may cost more than one call may; it was not begun. The message names the bound and the way out."""
+
+    status, code = 402, "cost_ceiling_exceeded"
+
+
+class PriceUnknown(TenfoldError):
+    """No price is known for the model, so the call was not begun: it could not be accounted for."""
+
+    status, code = 402, "price_unknown"
+
+
 class PermissionDenied(TenfoldError):
     """The key is good and may not do this."""
 
@@ -95,10 +119,29 @@ class Conflict(TenfoldError):
     status, code = 409, "conflict"
 
 
+class IdempotencyInFlight(Conflict):
+    """The first call with this `Idempotency-Key` is still running; its result can be had when it has ended."""
+
+    code, retryable = "idempotency_in_flight", True
+
+
+class IdempotencyInterrupted(Conflict):
+    """The first call with this `Idempotency-Key` was broken off after its provider may have been asked, and is charged
+    once. It is not asked again under the same key."""
+
+    code = "idempotency_interrupted"
+
+
 class TooLarge(TenfoldError):
     """The body is larger than `server.max_body_bytes`."""
 
     status, code = 413, "request_too_large"
+
+
+class IdempotencyMismatch(TenfoldError):
+    """The `Idempotency-Key` was used before with another request."""
+
+    status, code = 422, "idempotency_mismatch"
 
 
 class RateLimited(TenfoldError):

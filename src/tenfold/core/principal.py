@@ -7,8 +7,10 @@ from tenfold.core.ids import KeyId, TenantId, UserId
 
 SCOPE_INFERENCE = "inference"  # call models, ask the assistant
 SCOPE_KEYS = "keys"  # create, list and revoke API keys
-SCOPE_USAGE = "usage"  # read receipts and spend
-ALL_SCOPES = frozenset({SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE})
+SCOPE_USAGE = "usage"  # read receipts and spend, report outcomes
+SCOPE_BUDGETS = "budgets"  # set limits and budgets
+SCOPE_APPROVE = "approve"  # let one call cost more than the ceiling of a call
+ALL_SCOPES = frozenset({SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE, SCOPE_BUDGETS, SCOPE_APPROVE})
 
 
 class Principal(Struct, frozen=True, kw_only=True):

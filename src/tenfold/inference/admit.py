@@ -1,38 +1,153 @@
-"""Stage 2, admit: may this call run now? Refuses before anything costs money."""
+"""Stage 2, admit: may this call run now? Refuses before anything costs money.
 
-from tenfold.core.errors import Overloaded, StoreUnavailable
+Twice on the path. `enter`, before the body is read: room in this process, and the requests and calls at once of key and
+tenant. `reserve`, when a provider will be asked and what that may cost at most is known: tokens, money, ceilings,
+budgets, and the draft of the receipt, so that a process killed from here on leaves a call that is accounted for.
+"""
+
+from uuid import UUID
+
+from tenfold.core.call import Call
+from tenfold.core.errors import Overloaded, StoreUnavailable, TenfoldError
+from tenfold.core.headers import header_lines
+from tenfold.core.ids import TenantId
+from tenfold.core.money import format_usd
+from tenfold.inference.bound import Bound, bound_of
+from tenfold.inference.ceilings import Ceilings
+from tenfold.inference.ports import CallBudgets, CallLimits, FairShare, Journal, LimitHold, Reservation
+from tenfold.inference.route import Route
+from tenfold.ledger.budgets.types import Spender
+
+_BYTES_PER_TOKEN = 4  # English text; only an estimate, put right when the call has ended
+_LIKELY_OUTPUT_TOKENS = 512  # of a call that does not say how much it wants
 
 
 class Gate:
-    """Calls in flight of this process, and whether it may take more.
+    """Whether this process may take calls, and whose turn it is when it has all it may have.
 
     `store_up` is kept by a health task: without the database no receipt could be promised, so no call begins.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
-        self._max_in_flight = max_in_flight
+    def __init__(self, share: FairShare) -> None:
+        self._share = share
         self.in_flight = 0
         self.refused = 0
         self.store_up = True
         self.stopping = False
 
-    def enter(self) -> None:
-        """Raises Overloaded or StoreUnavailable; after a return `leave` is owed."""
-        if not self.store_up:
+    async def enter(self, tenant_id: TenantId) -> None:
+        """Waits its turn when the process is full. After it `leave` is owed. Raises Overloaded, StoreUnavailable."""
+        try:
+            if not self.store_up:
+                raise StoreUnavailable(
+                    "The database is away; the call was not begun and cost nothing. Try again shortly.", retry_after_s=1
+                )
+            if self.stopping:
+                raise Overloaded("This process is stopping. Try again.", retry_after_s=1)
+            await self._share.enter(tenant_id)
+        except TenfoldError:
             self.refused += 1
-            raise StoreUnavailable(
-                "The database is away; the call was not begun and cost nothing. Try again shortly.", retry_after_s=1
-            )
-        if self.stopping:
-            self.refused += 1
-            raise Overloaded("This process is stopping. Try again.", retry_after_s=1)
-        if self.in_flight >= self._max_in_flight:
-            self.refused += 1
-            raise Overloaded(
-                f"This process has {self.in_flight} calls in flight, the most it may have. Try again shortly.",
-                retry_after_s=1,
-            )
+            raise
         self.in_flight += 1
 
-    def leave(self) -> None:
+    def leave(self, tenant_id: TenantId) -> None:
         self.in_flight -= 1
+        self._share.leave(tenant_id)
+
+
+class Held:
+    """What one call holds from `enter` to `leave`: core.call.Admission."""
+
+    __slots__ = ("begun", "bound", "limits", "reservation", "tell_budget")
+
+    def __init__(self, tell_budget: bool) -> None:
+        self.tell_budget = tell_budget
+        self.limits: LimitHold | None = None
+        self.bound: Bound | None = None
+        self.reservation: Reservation | None = None
+        self.begun = False
+
+    @property
+    def headers(self) -> str:
+        lines = "" if self.limits is None else self.limits.headers
+        if self.tell_budget and self.reservation is not None and self.reservation.remaining_nano is not None:
+            remaining = format_usd(max(0, self.reservation.remaining_nano))
+            lines += header_lines([("tenfold-budget-remaining-usd", remaining)])
+        return lines
+
+    @property
+    def leases(self) -> tuple[UUID, ...]:
+        return () if self.reservation is None else self.reservation.leases
+
+
+class Admit:
+    def __init__(
+        self, *, gate: Gate, limits: CallLimits, ceilings: Ceilings, budgets: CallBudgets, journal: Journal
+    ) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._ceilings = ceilings
+        self._budgets = budgets
+        self._journal = journal
+
+    async def enter(self, call: Call) -> None:
+        """Raises Overloaded, StoreUnavailable, RateLimited. After a return `leave` is owed."""
+        principal = call.principal
+        await self._gate.enter(principal.tenant_id)
+        held = Held(call.options.tell_budget)
+        try:
+            held.limits = await self._limits.enter(principal)
+        except BaseException:
+            self._gate.leave(principal.tenant_id)
+            raise
+        call.admission = held
+
+    async def reserve(self, call: Call, route: Route) -> None:
+        """Everything the call may use at most is set aside, and its receipt drafted: a provider may be asked.
+        Raises PriceUnknown, CostCeilingExceeded, BudgetExceeded, RateLimited, Overloaded, StoreUnavailable."""
+        held, peek, options = _held(call), call.peek, call.options
+        assert peek is not None
+        assert held.limits is not None
+        bound = bound_of(call, route)
+        self._ceilings.check(call, bound)
+        likely = peek.max_tokens if peek.max_tokens is not None else _LIKELY_OUTPUT_TOKENS
+        output_tokens = 0 if bound.output_tokens == 0 else likely * peek.n
+        await self._limits.reserve(
+            held.limits,
+            model=call.model,
+            end_user=options.end_user or peek.user,
+            tokens=-(-len(call.body) // _BYTES_PER_TOKEN) + output_tokens,
+            nano=bound.nano,
+        )
+        reservation = await self._budgets.reserve(
+            Spender(
+                tenant_id=call.principal.tenant_id,
+                endpoint=call.operation,
+                model=call.model,
+                key_id=call.principal.key_id,
+                feature=options.feature,
+                run=options.run,
+            ),
+            bound.nano,
+        )
+        held.reservation, held.bound = reservation, bound
+        self._journal.begin(call, bound)
+        held.begun = True
+
+    def leave(self, call: Call) -> None:
+        """The call has ended and its cost is known: the rest is given back, and the receipt is final."""
+        held = _held(call)
+        cost = call.cost_nano or 0
+        if held.reservation is not None:
+            self._budgets.settle(held.reservation, cost)
+        self._journal.end(call)
+        if held.limits is not None:
+            usage = call.usage if held.begun else None
+            tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
+            self._limits.leave(held.limits, tokens=tokens, nano=cost)
+        self._gate.leave(call.principal.tenant_id)
+
+
+def _held(call: Call) -> Held:
+    assert isinstance(call.admission, Held)
+    return call.admission

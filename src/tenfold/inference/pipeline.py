@@ -11,7 +11,7 @@ from tenfold.cache.exact import Answer
 from tenfold.core.call import NOT_ANSWERED, Call
 from tenfold.core.errors import BrokenStream, TenfoldError, UpstreamError, UpstreamUnavailable
 from tenfold.inference import respond
-from tenfold.inference.admit import Gate
+from tenfold.inference.admit import Admit
 from tenfold.inference.call import Question, begin
 from tenfold.inference.count import count_tokens
 from tenfold.inference.lookup import Lookup
@@ -23,8 +23,8 @@ from tenfold.providers.ports import Exchange
 
 
 class Pipeline:
-    def __init__(self, *, gate: Gate, router: Router, lookup: Lookup, sink: OutcomeSink) -> None:
-        self._gate = gate
+    def __init__(self, *, admit: Admit, router: Router, lookup: Lookup, sink: OutcomeSink) -> None:
+        self._admit = admit
         self._router = router
         self._lookup = lookup
         self._sink = sink
@@ -32,10 +32,8 @@ class Pipeline:
     async def serve(self, call: Call, dialect: ClientDialect, responder: Responder) -> None:
         """Run one call to its reply. What goes wrong becomes a reply; only cancellation passes through, settled."""
         target: Target | None = None
-        entered = False
         try:
-            self._gate.enter()
-            entered = True
+            await self._admit.enter(call)
             answer = self._lookup.by_bytes(call)
             if answer is not None:
                 await _replay(call, answer, responder)
@@ -52,6 +50,7 @@ class Pipeline:
                 tokens = await count_tokens(question, route)
                 respond.whole(call, dialect.encode_count(tokens), responder)
                 return
+            await self._admit.reserve(call, route)
             target, exchange = await begin(question, route)
             try:
                 if peek.stream:
@@ -69,9 +68,10 @@ class Pipeline:
             _cancelled(call)
             raise
         finally:
-            if entered:
-                self._gate.leave()
-            settle(call, target, self._sink)
+            settle(call, target)
+            if call.admission is not None:
+                self._admit.leave(call)
+            self._sink.record(call)
 
     async def _whole(self, question: Question, target: Target, exchange: Exchange, responder: Responder) -> None:
         call = question.call

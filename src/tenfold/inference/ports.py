@@ -2,10 +2,15 @@
 
 from collections.abc import Awaitable
 from typing import Protocol
+from uuid import UUID
 
 from tenfold.core.call import Call, Operation, Peek
 from tenfold.core.chat import ChatEvent, ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest
 from tenfold.core.errors import TenfoldError
+from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
+from tenfold.inference.bound import Bound
+from tenfold.ledger.budgets.types import Spender
 
 
 class ReplyEncoder(Protocol):
@@ -69,7 +74,80 @@ class Responder(Protocol):
     def stream(self, status: int, headers: str) -> Sender: ...
 
 
+class FairShare(Protocol):
+    """The calls this process may have in flight, shared between tenants by weight. See tenfold.limits.fair."""
+
+    async def enter(self, tenant_id: TenantId) -> None:
+        """Returns at once while there is room; waits its tenant's turn when there is none. Raises Overloaded.
+        Cancelled, it holds nothing."""
+        ...
+
+    def leave(self, tenant_id: TenantId) -> None: ...
+
+
+class LimitHold(Protocol):
+    """What one call has taken of the rate limits."""
+
+    @property
+    def headers(self) -> str:
+        """Header lines for the reply: RateLimit, RateLimit-Policy and those the vendors' SDKs read."""
+        ...
+
+
+class CallLimits(Protocol):
+    """Rate limits. See tenfold.limits. No I/O while what this process holds of a limit lasts."""
+
+    async def enter(self, principal: Principal) -> LimitHold:
+        """One request of key and tenant, and one of their calls at once. Raises RateLimited."""
+        ...
+
+    async def reserve(self, hold: LimitHold, *, model: str, end_user: str | None, tokens: int, nano: int) -> None:
+        """What only model and end user limit, and the tokens and the money of all. Raises RateLimited."""
+        ...
+
+    def leave(self, hold: LimitHold, *, tokens: int, nano: int) -> None:
+        """The call has ended; what it really used takes the place of what was reserved."""
+        ...
+
+
+class Reservation(Protocol):
+    """Room set aside in every budget that a call counts towards."""
+
+    @property
+    def leases(self) -> tuple[UUID, ...]: ...
+
+    @property
+    def remaining_nano(self) -> int | None:
+        """What is left of the tightest budget, as far as this process knows; None: no budget holds."""
+        ...
+
+
+class CallBudgets(Protocol):
+    """Budgets. See tenfold.ledger.budgets. No I/O while what this process has leased of them lasts."""
+
+    async def reserve(self, spender: Spender, bound_nano: int) -> Reservation:
+        """Raises BudgetExceeded, StoreUnavailable. Cancelled, it holds nothing."""
+        ...
+
+    def settle(self, reservation: Reservation, cost_nano: int) -> None:
+        """Once for each reservation. The rest is free again at once; the cost reaches the database with the receipt."""
+        ...
+
+
+class Journal(Protocol):
+    """Receipts that outlive the process. See tenfold.ledger.receipts."""
+
+    def begin(self, call: Call, bound: Bound) -> None:
+        """On this machine's disk cache before any byte of this turn of the event loop reaches a provider.
+        Raises Overloaded when the disk is full."""
+        ...
+
+    def end(self, call: Call) -> None:
+        """The receipt. Never raises. Before any byte of this turn reaches the client."""
+        ...
+
+
 class OutcomeSink(Protocol):
-    """Takes the finished call: receipts, logs, metrics, traces. Must not block or raise."""
+    """Takes the finished call: logs, metrics, traces. Must not block or raise."""
 
     def record(self, call: Call) -> None: ...

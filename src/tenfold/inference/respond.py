@@ -70,4 +70,5 @@ def _about(call: Call) -> str:
         if call.ignored:
             pairs.append(("tenfold-ignored-params", ", ".join(call.ignored)))
         more = header_lines(pairs)
-    return f"{ids}tenfold-cache: {cache}\r\n{call.served_by}{more}"
+    limits = "" if call.admission is None else call.admission.headers
+    return f"{ids}tenfold-cache: {cache}\r\n{call.served_by}{more}{limits}"

@@ -32,6 +32,10 @@ class Quote(Protocol):
 
     def cost(self, usage: Usage) -> Cost: ...
 
+    def bound(self, input_tokens: int, max_output_tokens: int, n: int = 1) -> int:
+        """10^-9 USD that no call within these can exceed."""
+        ...
+
 
 class PriceList(Protocol):
     """The price of one target: its own quote, or the dated data's."""

@@ -7,7 +7,6 @@ from msgspec import structs
 
 from tenfold.core.call import Call
 from tenfold.core.usage import Usage
-from tenfold.inference.ports import OutcomeSink
 from tenfold.inference.route import Target
 
 # What a stream that died before its usage frame is charged: one token per so many bytes. An event of one token is
@@ -39,7 +38,7 @@ def estimate(call: Call) -> None:
     call.usage = structs.replace(known, output_tokens=max(output, known.output_tokens))
 
 
-def settle(call: Call, target: Target | None, sink: OutcomeSink) -> None:
+def settle(call: Call, target: Target | None) -> None:
     call.finished = time.perf_counter()
     if target is not None and call.cost_nano is None and call.cache_state != "hit":
         if call.status != "error":  # a page in place of a reply is no reply that began: it costs what it states
@@ -49,7 +48,6 @@ def settle(call: Call, target: Target | None, sink: OutcomeSink) -> None:
         call.input_cost_nano = call.output_cost_nano = call.cost_nano = 0
     if call.error is not None:
         _let_frames_go(call.error)
-    sink.record(call)
 
 
 def _let_frames_go(error: BaseException | None) -> None:

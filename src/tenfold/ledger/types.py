@@ -46,6 +46,9 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     feature: str | None = None
     task: str | None = None
     end_user: str | None = None
+    run: str | None = None
+    leases: tuple[UUID, ...] = ()  # of the budgets that are charged with it
+    draft: bool = False  # written before the provider was asked: what holds if nothing more is heard of the call
 
     @property
     def priced(self) -> bool:
@@ -102,6 +105,8 @@ def receipt_of(call: Call) -> Receipt:
         feature=options.feature and _text(options.feature),
         task=options.task and _text(options.task),
         end_user=options.end_user and _text(options.end_user),
+        run=options.run and _text(options.run),
+        leases=call.admission.leases if call.admission is not None else (),
     )
 
 

@@ -1,0 +1,1 @@
+"""What the receipts add up to: hours, features, outcomes, drift, exports, and corrections of what was estimated."""
