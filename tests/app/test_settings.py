@@ -1,5 +1,6 @@
 """The configuration: values from file, environment and command line, and mistakes told with their place."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,15 @@ def test_keys_of_named_tables_are_set_by_environment(tmp_path: Path) -> None:
         "TENFOLD_PROVIDERS_MAIN_BASE_URL": "http://other/v1",
         "TENFOLD_PROVIDERS_SPARE_KIND": "offline",
         "TENFOLD_MODELS_GPT_4O_MINI_UPSTREAM": "x",
+        "TENFOLD_MODELS_GPT_4O_MINI_MAX_REQUEST_USD": "0.5",
+        "TENFOLD_PROVIDERS_MAIN_USAGE_LOOKUP": "/usage/{request_id}",
     }
     read = settings(tmp_path, PROVIDER + '[models."gpt-4o-mini"]\nprovider = "main"\n', env)
     assert read.providers["main"].base_url == "http://other/v1"
     assert read.providers["spare"].kind == "offline"
     assert read.models["gpt-4o-mini"].upstream == "x"
+    assert read.models["gpt-4o-mini"].max_request_usd == Decimal("0.5")
+    assert read.providers["main"].usage_lookup == "/usage/{request_id}"
 
 
 def test_variables_of_orchestrators_are_left_alone(tmp_path: Path) -> None:
@@ -86,9 +91,84 @@ def test_variables_of_orchestrators_are_left_alone(tmp_path: Path) -> None:
             'toml:5: unknown key models."a.b".providr; did you mean provider?',
         ),
         ("[models.m]\nupstream = 'x'", "tenfold.toml:1: models.m: a model names either `provider` or `[[targets]]`"),
+        (PROVIDER + 'usage_lookup = "/usage"', "usage_lookup must be a path with {request_id} in it"),
+        (PROVIDER + 'usage_lookup = "/u/{request_id}?k={key}"', "usage_lookup must be a path with {request_id} in it"),
+        (
+            "[limits]\nkey_request_per_minute = 1",
+            "toml:2: unknown key limits.key_request_per_minute; did you mean key_r",
+        ),
+        ("[limits]\nkey_concurrency = 0", "toml:2: limits.key_concurrency: Input should be greater than or equal to 1"),
+        ("[limits]\ntenant_requests_per_minute = 1.5", "toml:2: limits.tenant_requests_per_minute: Input should be a"),
+        ('[limits]\nshared = "valkey"', 'toml:1: limits: shared = "valkey" needs valkey_url'),
+        ('[limits]\nvalkey_url = "localhost:6379"', "limits: valkey_url must begin with redis://"),
+        (
+            "[budgets.default_price]\ninput = 1\noutptu = 1",
+            "unknown key budgets.default_price.outptu; did you mean output?",
+        ),
+        (
+            "[budgets.default_price]\ninput = -1",
+            "budgets.default_price.input: Input should be greater than or equal to 0",
+        ),
+        ("[budgets.default_price]\ninput = 1e9", "budgets.default_price.input: Input should be less than or equal to"),
+        ('[budgets]\nbroken_streams = "free"', "budgets.broken_streams: Input should be 'bound' or 'received'"),
+        ('[alerts]\nwebhook_url = "https://h/x"', "toml:1: alerts: webhook_url needs webhook_secret"),
+        ('[alerts]\nwebhook_url = "h/x"\nwebhook_secret = "env:S"', "webhook_url must begin with https:// or http://"),
+        ('[alerts]\nwebhook_secret = "whsec_abc"', 'alerts: webhook_secret must be "env:NAME" or "file:PATH"'),
+        ("[ledger]\nretention_days = 1", "ledger.retention_days: Input should be greater than or equal to 35"),
+        ("[idempotency]\nttl_s = 0", "idempotency.ttl_s: Input should be greater than 0"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_the_nearest_name(tmp_path: Path, text: str, said: str) -> None:
+    assert said in mistake(tmp_path, text)
+
+
+def test_money_is_read_exactly_from_numbers_and_from_text(tmp_path: Path) -> None:
+    text = (
+        "[budgets]\nmax_request_usd = 0.1\nrun_usd = '2.000000001'\ntenant_usd_per_day = 1e-7\n"
+        "[limits]\nkey_usd_per_hour = 3\n"
+    )
+    env = {
+        "TENFOLD_BUDGETS_TENANT_USD_PER_MONTH": "1000000000.5",
+        "TENFOLD_LIMITS_END_USER_USD_PER_HOUR": "0.000000001",
+    }
+    read = settings(tmp_path, text, env)
+    assert read.budgets.max_request_usd == Decimal("0.1")
+    assert read.budgets.run_usd == Decimal("2.000000001")
+    assert read.budgets.tenant_usd_per_day == Decimal("0.0000001")
+    assert read.budgets.tenant_usd_per_month == Decimal("1000000000.5")
+    assert (read.limits.key_usd_per_hour, read.limits.end_user_usd_per_hour) == (Decimal(3), Decimal("0.000000001"))
+    assert settings(tmp_path, "").budgets.max_request_usd is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ("-1", "an amount is not negative"),
+        ("-0.5", "an amount is not negative"),
+        ("0", "an amount is above 0; leave the key out"),
+        ("'0.000'", "an amount is above 0; leave the key out"),
+        ("10_000_000_000", "an amount is at most 9223372036.854775807 USD"),
+        ("1e300", "a plain number of US dollars"),
+        ("nan", "a plain number of US dollars"),
+        ("inf", "a plain number of US dollars"),
+        ("'5 EUR'", "a plain number of US dollars"),
+        ("'$5'", "a plain number of US dollars"),
+        ("'5,50'", "a plain number of US dollars"),
+        ("'1_000'", "a plain number of US dollars"),
+        ("'1e3'", "a plain number of US dollars"),
+        ("'٥'", "a plain number of US dollars"),
+        ("''", "a plain number of US dollars"),
+        ("'0.0000000001'", "at most 9 digits after the point"),
+        ("true", "a plain number of US dollars"),
+        ("[1]", "a plain number of US dollars"),
+    ],
+)
+def test_an_amount_that_is_none_is_told(tmp_path: Path, amount: str, said: str) -> None:
+    for table, key in (("budgets", "run_usd"), ("limits", "tenant_usd_per_hour")):
+        told = mistake(tmp_path, f"[{table}]\n{key} = {amount}")
+        assert told.startswith(f"tenfold.toml:2: {table}.{key}: ")
+        assert said in told
+    text = PROVIDER + f'[models.m]\nprovider = "main"\nmax_request_usd = {amount}'
     assert said in mistake(tmp_path, text)
 
 
@@ -97,6 +177,9 @@ def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path) -> None
         "environment: unknown variable TENFOLD_SERVER_PROT; did you mean TENFOLD_SERVER_PORT?"
     )
     assert "environment: TENFOLD_SERVER_PORT: server.port" in mistake(tmp_path, "", {"TENFOLD_SERVER_PORT": "x"})
+    assert mistake(tmp_path, "", {"TENFOLD_BUDGETS_RUN_USD": "5 USD"}).startswith(
+        "environment: TENFOLD_BUDGETS_RUN_USD: budgets.run_usd: an amount is a plain number"
+    )
     assert "at least 16 characters" in mistake(tmp_path, "", {"TENFOLD_BOOTSTRAP_KEY": "short"})
 
 
@@ -113,6 +196,8 @@ def test_secrets_come_from_environment_or_file_and_are_never_repeated(tmp_path: 
     assert secret(None, {}, "providers.main") is None
     with pytest.raises(SettingsError, match="environment variable K, which is not set"):
         secret("env:K", {}, "providers.main")
+    with pytest.raises(SettingsError, match="alerts: webhook_secret points to the environment variable K"):
+        secret("env:K", {}, "alerts", "webhook_secret")
     with pytest.raises(SettingsError, match="cannot be read"):
         secret(f"file:{tmp_path}/none", {}, "providers.main")
     with pytest.raises(SettingsError) as caught:
