@@ -1,19 +1,29 @@
 """The request headers of our own, and those of a vendor that travel on to an upstream of the same dialect."""
 
+import re
 from collections.abc import Mapping
 
 from tenfold.core.call import DEFAULT_OPTIONS, CallOptions
 from tenfold.core.errors import InvalidRequest
+from tenfold.core.money import parse_usd
 
 _MAX_LABEL = 200
 _CACHE_DIRECTIVES = frozenset({"no-store", "no-cache", "exact"})
+_EXPLAIN_BUDGET = "budget"
+_EXPLAINS = frozenset({_EXPLAIN_BUDGET})
+_IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _VENDOR_HEADERS = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
 _READ = frozenset(
     {
         b"tenfold-feature",
         b"tenfold-task",
         b"tenfold-user",
+        b"tenfold-run",
+        b"tenfold-max-cost-usd",
+        b"tenfold-approve-cost-usd",
         b"tenfold-cache-control",
+        b"tenfold-explain",
+        b"idempotency-key",
         b"traceparent",
         *_VENDOR_HEADERS,
     }
@@ -24,19 +34,19 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
     """Raises InvalidRequest for an option that cannot be meant."""
     if _READ.isdisjoint(headers):
         return DEFAULT_OPTIONS
-    cache = _words(headers, b"tenfold-cache-control")
-    unknown = cache - _CACHE_DIRECTIVES
-    if unknown:
-        raise InvalidRequest(
-            f"Tenfold-Cache-Control: unknown {min(unknown)!r}; known: {', '.join(sorted(_CACHE_DIRECTIVES))}.",
-            param="Tenfold-Cache-Control",
-        )
+    explain = _words(headers, b"tenfold-explain", "Tenfold-Explain", _EXPLAINS)
     traceparent = headers.get(b"traceparent")
     return CallOptions(
         feature=_label(headers, b"tenfold-feature"),
         task=_label(headers, b"tenfold-task"),
         end_user=_label(headers, b"tenfold-user"),
-        cache=cache,
+        run=_label(headers, b"tenfold-run"),
+        max_cost_nano=_amount(headers, b"tenfold-max-cost-usd", "Tenfold-Max-Cost-Usd"),
+        approved_cost_nano=_amount(headers, b"tenfold-approve-cost-usd", "Tenfold-Approve-Cost-Usd"),
+        idempotency_key=_idempotency_key(headers),
+        tell_budget=_EXPLAIN_BUDGET in explain,
+        cache=_words(headers, b"tenfold-cache-control", "Tenfold-Cache-Control", _CACHE_DIRECTIVES),
+        explain=explain,
         traceparent=None if traceparent is None else traceparent.decode("latin-1"),
         upstream_headers=tuple((name, headers[name]) for name in _VENDOR_HEADERS if name in headers),
     )
@@ -53,9 +63,35 @@ def _label(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
     return text
 
 
-def _words(headers: Mapping[bytes, bytes], name: bytes) -> frozenset[str]:
+def _amount(headers: Mapping[bytes, bytes], name: bytes, shown: str) -> int | None:
+    """10^-9 USD. An empty header is a mistake, too: whoever sent it believes in a ceiling."""
+    value = headers.get(name)
+    if value is None:
+        return None
+    try:
+        return parse_usd(value.decode("latin-1"))
+    except ValueError as error:
+        raise InvalidRequest(f"{shown}: {error}.", param=shown) from None
+
+
+def _idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
+    value = headers.get(b"idempotency-key")
+    if value is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(value):
+        raise InvalidRequest(
+            "Idempotency-Key must be 1 to 255 visible ASCII characters without blanks, such as a UUID.",
+            param="Idempotency-Key",
+        )
+    return value.decode("ascii")
+
+
+def _words(headers: Mapping[bytes, bytes], name: bytes, shown: str, known: frozenset[str]) -> frozenset[str]:
     value = headers.get(name)
     if not value:
         return frozenset()
-    words = value.decode("latin-1").lower().split(",")
-    return frozenset(word.strip() for word in words if word.strip())
+    words = frozenset(word.strip() for word in value.decode("latin-1").lower().split(",") if word.strip())
+    unknown = words - known
+    if unknown:
+        raise InvalidRequest(f"{shown}: unknown {min(unknown)!r}; known: {', '.join(sorted(known))}.", param=shown)
+    return words

@@ -1,0 +1,108 @@
+"""The request headers of our own: what they say, and what cannot be meant."""
+
+import pytest
+
+from tenfold.core.call import DEFAULT_OPTIONS
+from tenfold.core.errors import InvalidRequest
+from tenfold.edge.options import read_options
+from tests.support.naughty import naughty_strings
+
+
+def refused(**headers: bytes) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        read_options({name.replace("_", "-").encode(): value for name, value in headers.items()})
+    return caught.value
+
+
+def test_a_request_without_options_shares_one_value() -> None:
+    assert read_options({b"host": b"h", b"content-type": b"application/json"}) is DEFAULT_OPTIONS
+
+
+def test_all_of_them() -> None:
+    options = read_options(
+        {
+            b"tenfold-feature": b"search",
+            b"tenfold-task": b"t-1",
+            b"tenfold-user": "Jürgen".encode(),
+            b"tenfold-run": b"run-7",
+            b"tenfold-max-cost-usd": b"0.25",
+            b"tenfold-approve-cost-usd": b" 12 ",
+            b"tenfold-cache-control": b"No-Store, exact",
+            b"tenfold-explain": b"budget",
+            b"idempotency-key": b"7b0e-order/42",
+            b"traceparent": b"00-1-2-01",
+            b"openai-beta": b"x",
+        }
+    )
+    assert (options.feature, options.task, options.end_user, options.run) == ("search", "t-1", "Jürgen", "run-7")
+    assert (options.max_cost_nano, options.approved_cost_nano) == (250_000_000, 12_000_000_000)
+    assert (options.idempotency_key, options.tell_budget) == ("7b0e-order/42", True)
+    assert options.cache == frozenset({"no-store", "exact"})
+    assert options.explain == frozenset({"budget"})
+    assert (options.traceparent, options.upstream_headers) == ("00-1-2-01", ((b"openai-beta", b"x"),))
+
+
+def test_what_is_not_said_is_not_assumed() -> None:
+    options = read_options({b"tenfold-feature": b""})
+    assert options == DEFAULT_OPTIONS
+    assert read_options({b"tenfold-explain": b" , "}).tell_budget is False
+    assert read_options({b"tenfold-max-cost-usd": b"0"}).max_cost_nano == 0, "nothing that costs"
+
+
+@pytest.mark.parametrize("header", ["tenfold-max-cost-usd", "tenfold-approve-cost-usd"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"", "plain number of US dollars"),
+        (b"-0.01", "not negative"),
+        (b"NaN", "plain number"),
+        (b"Infinity", "plain number"),
+        (b"1e2", "plain number"),
+        (b"1E-3", "plain number"),
+        (b"0x10", "plain number"),
+        (b"1_000", "plain number"),
+        (b"5 EUR", "plain number"),
+        (b"$5", "plain number"),
+        (b"5,00", "plain number"),
+        (b"1, 2", "plain number"),
+        (b"\xb2", "plain number"),
+        (b"0.0000000001", "at most 9 digits"),
+        (b"9223372037", "at most 9223372036.854775807 USD"),
+        (b"9" * 400, "plain number"),
+    ],
+)
+def test_an_amount_that_is_none(header: str, value: bytes, said: str) -> None:
+    error = refused(**{header: value})
+    assert (error.status, error.param) == (400, header.title())
+    assert said in error.message
+    assert error.message.startswith(f"{header.title()}: ")
+
+
+@pytest.mark.parametrize("value", [b"", b"a b", b"a\tb", b"\xe4", b"a, a", b"x" * 256])
+def test_an_idempotency_key_that_is_none(value: bytes) -> None:
+    error = refused(idempotency_key=value)
+    assert (error.param, "1 to 255 visible ASCII" in error.message) == ("Idempotency-Key", True)
+
+
+def test_an_idempotency_key_may_be_long() -> None:
+    assert read_options({b"idempotency-key": b"x" * 255}).idempotency_key == "x" * 255
+
+
+def test_unknown_words_are_told() -> None:
+    assert refused(tenfold_explain=b"budget, fnord").message == "Tenfold-Explain: unknown 'fnord'; known: budget."
+    assert "known: exact, no-cache, no-store" in refused(tenfold_cache_control=b"none").message
+
+
+@pytest.mark.parametrize("header", ["tenfold-feature", "tenfold-task", "tenfold-user", "tenfold-run"])
+def test_labels_are_short_and_printable(header: str) -> None:
+    assert refused(**{header: b"x" * 201}).param == header
+    assert refused(**{header: b"a\x00b"}).param == header
+
+
+def test_naughty_strings_are_read_or_refused() -> None:
+    for text in naughty_strings():
+        for header in (b"tenfold-run", b"tenfold-max-cost-usd", b"idempotency-key", b"tenfold-explain"):
+            try:
+                read_options({header: text.encode("utf-8", "surrogatepass")})
+            except InvalidRequest as error:
+                assert error.message
