@@ -8,6 +8,7 @@ from tenfold.core.chat import ChatRequest
 from tenfold.core.errors import TenfoldError, UnsupportedParameter, UpstreamError
 from tenfold.inference.ports import ClientDialect
 from tenfold.inference.route import Route, Target
+from tenfold.providers.facts import REQUEST_ID, attempt_id
 from tenfold.providers.ports import Exchange, Headers, WireRequest
 
 _CARRIED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"openai-processing-", b"openai-version")
@@ -58,7 +59,7 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
     last = len(route.targets) - 1
     for number, target in enumerate(route.targets):
         try:
-            return target, await _attempt(question, target)
+            return target, await _attempt(question, target, number)
         except TenfoldError as error:
             target.mark(call)
             if number == last or not (error.retryable or isinstance(error, UnsupportedParameter)):
@@ -66,12 +67,14 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
     raise AssertionError("a route has at least one target")
 
 
-async def _attempt(question: Question, target: Target) -> Exchange:
+async def _attempt(question: Question, target: Target, number: int) -> Exchange:
     call = question.call
     call.upstream_request_id, call.carried, call.ignored = None, (), ()  # those of an attempt before are void
     request = question.encode(target)
     vendor = call.options.upstream_headers
-    carried: Headers = list(vendor) if vendor and question.speaks(target) else []
+    carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, number).encode())]
+    if vendor and question.speaks(target):
+        carried += vendor
     exchange = await target.provider.send(request, carried)
     target.mark(call)
     call.ignored = request.ignored

@@ -1,6 +1,7 @@
 """An upstream over HTTP: a wire dialect on a transport, with the provider's key. It holds no rules about calls."""
 
 from tenfold.core.errors import UpstreamError
+from tenfold.providers.facts import UsageFacts
 from tenfold.providers.ports import Exchange, Headers, Wire, WireRequest
 from tenfold.providers.transport import PreparedHeaders, Transport
 
@@ -8,14 +9,26 @@ _SHARED: Headers = [(b"content-type", b"application/json"), (b"accept", b"*/*")]
 
 
 class HttpProvider:
-    """`check_path`: what a GET with the key answers when all is well."""
+    """`check_path`: what a GET with the key answers when all is well. `usage_lookup`: see `providers.facts`; `facts` is
+    None where the provider does not tell."""
 
-    def __init__(self, name: str, wire: Wire, transport: Transport, api_key: str | None, check_path: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        wire: Wire,
+        transport: Transport,
+        api_key: str | None,
+        check_path: str,
+        usage_lookup: str | None = None,
+    ) -> None:
         self.name = name
         self.wire = wire
         self._transport = transport
         self._check_path = check_path
         self._prepared: PreparedHeaders = transport.prepared([*_SHARED, *wire.request_headers(api_key)])
+        self.facts: UsageFacts | None = None
+        if usage_lookup is not None:
+            self.facts = UsageFacts(wire=wire, transport=transport, prepared=self._prepared, lookup=usage_lookup)
 
     async def send(self, request: WireRequest, headers: Headers) -> Exchange:
         return await self._transport.post(request.path, headers, request.body, prepared=self._prepared)
