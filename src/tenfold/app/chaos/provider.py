@@ -53,6 +53,8 @@ class ScriptedProvider:
                 await writer.drain()
         except (EOFError, OSError, asyncio.LimitOverrunError):
             pass  # nobody listens any more; what was generated is billed
+        except asyncio.CancelledError:
+            pass  # the run has ended; asyncio would print a stack for a connection that ends cancelled
         finally:
             writer.transport.abort() if writer.is_closing() else writer.close()
 
