@@ -1,4 +1,4 @@
-"""A webhook endpoint: events posted to it, signed after Standard Webhooks 1.0.0. It does not try again: its caller does."""
+"""A webhook endpoint: events posted to it, signed after Standard Webhooks 1.0.0. Its caller tries again, if anybody."""
 
 import base64
 import binascii

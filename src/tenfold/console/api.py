@@ -5,37 +5,21 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tenfold.access.types import ApiKey
 from tenfold.assistant.types import AnswerEnd, Citation
+from tenfold.console.api_parts import MISSING, PROBLEMS, Body, bearer
 from tenfold.console.asking import answer_stream
 from tenfold.console.services import ConsoleServices
-from tenfold.core.errors import PermissionDenied, Unauthenticated
+from tenfold.core.errors import PermissionDenied
 from tenfold.core.money import format_usd
 from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_KEYS, Principal
 
 
-class Problem(BaseModel):
-    """RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str = Field(description="Stable; for programs.")
-    request_id: str
-    param: str | None = Field(None, description="The field at fault.")
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class AskBody(_Body):
+class AskBody(Body):
     question: str = Field(max_length=10_000)
     stream: bool = Field(False, description="Answer as server-sent events `delta` and `end`.")
 
@@ -62,7 +46,7 @@ class AnswerBody(BaseModel):
     provider: str | None
 
 
-class NewKeyBody(_Body):
+class NewKeyBody(Body):
     name: str = Field(max_length=1000)
     scopes: list[str] = Field(default=[SCOPE_INFERENCE], max_length=20)
     expires_at: datetime | None = None
@@ -87,23 +71,9 @@ class KeyPage(BaseModel):
     next_cursor: str | None
 
 
-_PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (400, 401, 403, 429, 503)
-}
-_MISSING: dict[int | str, dict[str, object]] = {404: {"model": Problem, "content": {"application/problem+json": {}}}}
-
-
 def api_routes(services: ConsoleServices) -> APIRouter:
-    routes = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
-    bearer = HTTPBearer(auto_error=False, description="An API key.")
-
-    async def principal(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Principal:
-        if credentials is None:
-            raise Unauthenticated("An API key is needed: Authorization: Bearer <key>.")
-        key = credentials.credentials
-        return services.keyring.authenticate(key) or await services.keyring.load(key)
-
-    caller = Annotated[Principal, Depends(principal)]
+    routes = APIRouter(prefix="/api/v1", responses=PROBLEMS)
+    caller = Annotated[Principal, Depends(bearer(services))]
 
     @routes.post("/ask", response_model=AnswerBody, tags=["assistant"], summary="Ask the documents")
     async def ask(body: AskBody, who: caller) -> Response:
@@ -129,7 +99,7 @@ def api_routes(services: ConsoleServices) -> APIRouter:
         created = await services.keys.create_key(who.tenant_id, body.name, body.scopes, body.expires_at)
         return CreatedKeyBody(**_fields(created.key), secret=created.secret)
 
-    @routes.delete("/keys/{key_id}", tags=["keys"], summary="Revoke a key", responses=_MISSING)
+    @routes.delete("/keys/{key_id}", tags=["keys"], summary="Revoke a key", responses=MISSING)
     async def revoke_key(request: Request, key_id: str, who: caller) -> KeyBody:
         who.require(SCOPE_KEYS)
         return KeyBody(**_fields(await services.keys.revoke_key(who.tenant_id, key_id)))

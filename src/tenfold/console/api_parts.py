@@ -1,0 +1,49 @@
+"""What the routes of the JSON API share: who asks, by bearer key, and how bodies and problems are described."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+
+from tenfold.console.services import ConsoleServices
+from tenfold.core.errors import Unauthenticated
+from tenfold.core.principal import Principal
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; for programs.")
+    request_id: str
+    param: str | None = Field(None, description="The field at fault.")
+
+
+class Body(BaseModel):
+    """A request body: a member nobody knows is a mistake."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+PROBLEMS: dict[int | str, dict[str, object]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (400, 401, 403, 429, 503)
+}
+MISSING: dict[int | str, dict[str, object]] = {404: {"model": Problem, "content": {"application/problem+json": {}}}}
+
+
+def bearer(services: ConsoleServices) -> Callable[..., Awaitable[Principal]]:
+    """The dependency that says who asks. Raises Unauthenticated, StoreUnavailable."""
+    scheme = HTTPBearer(auto_error=False, description="An API key.")
+
+    async def principal(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)]) -> Principal:
+        if credentials is None:
+            raise Unauthenticated("An API key is needed: Authorization: Bearer <key>.")
+        key = credentials.credentials
+        return services.keyring.authenticate(key) or await services.keyring.load(key)
+
+    return principal
