@@ -3,7 +3,8 @@
     python tools/refresh_prices.py GENAI_DATA_JSON_GZ LITELLM_JSONL_GZ [--date YYYY-MM-DD] [--out FILE]
 
 genai-prices wins wherever it names a model. LiteLLM adds models it lacks, and kinds of price its format
-cannot say. The same input gives the same bytes. Prints what was added, changed and removed.
+cannot say. Of a model's sizes the larger one counts, since bounds stand on it. The same input gives the same bytes.
+Prints what was added, changed and removed.
 """
 
 import argparse
@@ -43,6 +44,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SUPPLEMENT = ROOT / "tools" / "price_supplement.json"
 SHOWN = 15  # of each kind in the summary
 NANO = Decimal(10**9)
+LARGEST = 1 << 24  # tokens; the largest real window is 10 million
+SIZED_MODES = frozenset({"chat", "responses", "completion", "embedding"})
 DEAREST = 1000 * 10**9  # USD per million tokens; the dearest real price is 600, what is above is a slip of units
 
 GENAI_FIELDS = {
@@ -109,7 +112,7 @@ def main() -> None:
         source("litellm", options.litellm),
         Source(name="supplement", revision="this repository", sha256=sha256(SUPPLEMENT), licence="Apache-2.0"),
     ]
-    old = decode(options.out.read_bytes()) if options.out.exists() else None
+    old = previous(options.out)
     new = PriceData(
         format=FORMAT,
         generated=options.date or datetime.now().astimezone().date(),
@@ -121,6 +124,14 @@ def main() -> None:
     options.out.write_bytes(gzip.compress(msgspec.json.encode(new), mtime=0))
     for line in [*notes, *summary(old, new)]:
         print(line)
+
+
+def previous(path: Path) -> PriceData | None:
+    """What is there already; None also for a file of another format."""
+    try:
+        return decode(path.read_bytes()) if path.exists() else None
+    except ValueError:
+        return None
 
 
 def parse(text: bytes) -> Any:
@@ -161,6 +172,7 @@ def merge(genai: Any, litellm: list[Any], supplement: Any) -> tuple[list[Provide
             provider_id, flavor = name.split("/")
             providers[provider_id] = with_mappings(providers[provider_id], flavor, entry["add"])
     notes = add_litellm(providers, litellm)
+    add_limits(providers, genai, litellm)
     return [providers[name] for name in sorted(providers)], notes
 
 
@@ -224,6 +236,33 @@ def add_litellm(providers: dict[str, ProviderPrices], rows: list[Any]) -> list[s
         f"litellm: {filled} models added, {agreed} agree, {len(disagreements)} disagree (genai-prices wins):",
         *disagreements[:SHOWN],
     ]
+
+
+def add_limits(providers: dict[str, ProviderPrices], genai: Any, rows: list[Any]) -> None:
+    """The sizes of the models, in place. Of several names that one rule fits, the largest."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+
+    def note(provider_id: str, model_id: str, field: str, tokens: Any) -> None:
+        if isinstance(tokens, int) and 0 < tokens <= LARGEST:
+            known = found.setdefault(provider_id, {}).setdefault(model_id, {})
+            known[field] = max(known.get(field, 0), tokens)
+
+    for entry in genai:
+        for model in entry["models"]:
+            note(entry["id"], model["id"], "max_input_tokens", model.get("context_window"))
+    for row in rows:
+        if "litellm_provider" not in row:
+            continue
+        provider_id, name = litellm_name(row)
+        provider = providers.get(provider_id)
+        match = find_model(provider, providers, name) if provider else None
+        if match is not None and row.get("mode", "chat") in SIZED_MODES:
+            for field in ("max_input_tokens", "max_output_tokens"):
+                note(provider_id, match.id, field, row.get(field))
+    for provider_id, sizes in found.items():
+        provider = providers[provider_id]
+        models = [replace(model, **sizes[model.id]) if model.id in sizes else model for model in provider.models]
+        providers[provider_id] = replace(provider, models=models)
 
 
 def disagreement(ours: Rates, theirs: Rates) -> str:
@@ -409,7 +448,10 @@ def summary(old: PriceData | None, new: PriceData) -> Iterator[str]:
 
 def flat(data: PriceData) -> dict[tuple[str, str], list[dict[str, Any]]]:
     return {
-        (provider.id, model.id): [asdict(dated) for dated in model.prices]
+        (provider.id, model.id): [
+            *(asdict(dated) for dated in model.prices),
+            {"max_input_tokens": model.max_input_tokens, "max_output_tokens": model.max_output_tokens},
+        ]
         for provider in data.providers
         for model in provider.models
     }

@@ -77,7 +77,7 @@ def test_a_price_per_request_is_in_the_total(book: PriceBook) -> None:
     assert sonar is not None
     cost = sonar.cost(Usage(input_tokens=1000, output_tokens=1000))
     assert (cost.input_nano, cost.output_nano, cost.total_nano) == (1_000_000, 1_000_000, 14_000_000)
-    assert sonar.bound(0, 0) == 12_000_000
+    assert sonar.bound(0, 0).total_nano == 12_000_000
 
 
 def test_parts_without_a_price_cost_what_the_whole_costs() -> None:
@@ -339,14 +339,24 @@ def test_amounts_are_whole_and_never_negative(quoted: Quote, usage: Usage) -> No
     assert cost.total_nano - cost.input_nano - cost.output_nano == quoted.cost(Usage()).total_nano
 
 
-@given(quotes, usages(), st.integers(0, 10_000), st.integers(0, 10_000), st.integers(1, 8))
+@given(quotes, usages(), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_bound_holds_for_any_usage_within_it(
-    quoted: Quote, usage: Usage, more_input: int, more_output: int, n: int
+    quoted: Quote, usage: Usage, more_input: int, more_output: int
 ) -> None:
-    each = -(-usage.output_tokens // n) + more_output
-    bound = quoted.bound(usage.input_tokens + more_input, each, n)
-    assert type(bound) is int
-    assert quoted.cost(usage).total_nano <= bound
+    bound = quoted.bound(usage.input_tokens + more_input, usage.output_tokens + more_output)
+    cost = quoted.cost(usage)
+    assert type(bound.total_nano) is int
+    assert cost.input_nano <= bound.input_nano
+    assert cost.output_nano <= bound.output_nano
+    assert cost.total_nano <= bound.total_nano
+
+
+@given(quotes, usages(), st.integers(0, 10_000))
+def test_what_the_rest_may_cost_holds_for_any_output_within_it(quoted: Quote, usage: Usage, more: int) -> None:
+    most = quoted.rest_unknown(usage, usage.output_tokens + more)
+    cost = quoted.cost(usage)
+    assert most.input_nano == cost.input_nano
+    assert cost.total_nano <= most.total_nano
 
 
 @given(flat_quotes, st.lists(usages(), min_size=1, max_size=8))

@@ -21,27 +21,32 @@ OFFLINE = "offline"
 
 
 class _Listed:
-    """The dated list price of one provider's model."""
+    """The dated list price of one provider's model; `default` where the list has none."""
 
-    def __init__(self, book: PriceBook, provider_id: str, model: str) -> None:
+    def __init__(self, book: PriceBook, provider_id: str, model: str, default: PriceSettings | None) -> None:
         self._book = book
         self._provider_id = provider_id
         self._model = model
+        self._default = None if default is None else _quote(default)
 
     def quote(self, at: datetime) -> Quote | None:
-        return self._book.quote(self._provider_id, self._model, at)
+        return self._book.quote(self._provider_id, self._model, at) or self._default
 
 
 class _Own:
     """A price set in the configuration."""
 
     def __init__(self, price: PriceSettings) -> None:
-        self._quote = ListQuote.from_usd_per_million(
-            input=price.input, output=price.output, cache_read=price.cache_read, cache_write=price.cache_write
-        )
+        self._quote = _quote(price)
 
     def quote(self, at: datetime) -> Quote | None:
         return self._quote
+
+
+def _quote(price: PriceSettings) -> ListQuote:
+    return ListQuote.from_usd_per_million(
+        input=price.input, output=price.output, cache_read=price.cache_read, cache_write=price.cache_write
+    )
 
 
 def build_providers(
@@ -92,23 +97,34 @@ def _targets(
     targets = []
     for name, upstream, price in wanted:
         upstream_model = upstream or model
+        seller = settings.providers[name]
+        limits = book.limits(_lists(seller, book), upstream_model)
         targets.append(
             Target(
                 provider=providers[name],
                 upstream_model=upstream_model,
-                prices=_prices(price, settings.providers[name], upstream_model, book),
-                ask_usage=settings.providers[name].stream_usage,
+                prices=_prices(price or entry.price, settings.budgets.default_price, seller, upstream_model, book),
+                ask_usage=seller.stream_usage,
+                max_input_tokens=entry.max_input_tokens or limits.max_input_tokens,
+                max_output_tokens=entry.max_output_tokens or limits.max_output_tokens,
             )
         )
     return targets
 
 
-def _prices(price: PriceSettings | None, provider: ProviderSettings, model: str, book: PriceBook) -> PriceList:
+def _prices(
+    price: PriceSettings | None, default: PriceSettings | None, provider: ProviderSettings, model: str, book: PriceBook
+) -> PriceList:
     if price is not None:
         return _Own(price)
     if provider.kind == OFFLINE:
         return _Own(PriceSettings(input=0))
-    return _Listed(book, provider.prices or book.provider_for(provider.base_url or "", provider.kind), model)
+    return _Listed(book, _lists(provider, book), model, default)
+
+
+def _lists(provider: ProviderSettings, book: PriceBook) -> str:
+    """Whose price list holds."""
+    return provider.prices or book.provider_for(provider.base_url or "", provider.kind)
 
 
 def _http_provider(

@@ -19,6 +19,16 @@ CacheState = Literal["miss", "bypass", "hit", "coalesced"]  # coalesced: shared 
 Status = Literal["ok", "error", "cut", "cancelled"]
 
 
+class Reach(Struct, frozen=True, kw_only=True):
+    """What a request lets a model read beside the text of its body, and what else it may be charged for."""
+
+    images: int = 0
+    image_bytes: int = 0  # of the body: the data of those images that stand in it
+    windows: int = 0  # so many times a whole context window may be read: documents, hosted tools, members unknown here
+    rounds: int = 1  # so many answers may be written before the call ends: hosted tools go round by themselves
+    echoed: bool = False  # the body may be charged as output too: a predicted output
+
+
 class Peek(Protocol):
     """What the front door reads of a request body; the rest is decoded only where a translation needs it."""
 
@@ -38,6 +48,12 @@ class Peek(Protocol):
     def seed(self) -> int | None: ...
     @property
     def user(self) -> str | None: ...
+    @property
+    def has_tools(self) -> bool: ...
+    @property
+    def reach(self) -> Reach | None:
+        """None: the model reads the text of the body and nothing else, as most calls have it."""
+        ...
 
 
 class CallOptions(Struct, frozen=True, kw_only=True):
@@ -113,10 +129,14 @@ class Call:
     carried: tuple[tuple[str, str], ...] = ()  # upstream headers for the client
     first_byte: float | None = None  # perf_counter seconds
     stream_bytes: int = 0
+    unanswered: bool = False  # a provider may be working on the attempt under way, or has, and told no usage yet
+    lost_nano: int = 0  # what earlier attempts may have cost that were given up without an answer
     # 6 validate
     usage: Usage | None = None
     begun_usage: Usage | None = None  # what a stream told at its start, for the case that it tells no more
     estimated: bool = False
+    implausible: bool = False  # the usage the provider told cannot be true and was not used
+    over_bound: bool = False  # the usage the provider told is larger than what was reserved; it counts all the same
     # 7 settle
     cost_nano: int | None = None  # None: no price is known
     input_cost_nano: int | None = None

@@ -166,10 +166,12 @@ class UpstreamError(TenfoldError):
         retry_after_s: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
         details: Mapping[str, Any] | None = None,
+        unanswered: bool = False,
     ) -> None:
         super().__init__(message, param=param, retry_after_s=retry_after_s, details=details)
         if status is not None:
             self.status = status
+        self.unanswered = unanswered  # the whole request went out and no reply head came: it may be billed
         self.kind = kind  # the provider's own error type, e.g. "overloaded_error"
         self.upstream_code = upstream_code
         self.headers = headers  # rate-limit and request-id headers worth carrying to the client

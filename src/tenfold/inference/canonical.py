@@ -11,8 +11,20 @@ from typing import Any
 
 from msgspec import DecodeError, json, structs
 
-from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Operation, Peek
-from tenfold.core.chat import ChatEvent, ChatReply, ChatRequest, EmbeddingsReply, EmbeddingsRequest, Failed
+from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Operation, Peek, Reach
+from tenfold.core.chat import (
+    ChatEvent,
+    ChatReply,
+    ChatRequest,
+    EmbeddingsReply,
+    EmbeddingsRequest,
+    Failed,
+    RefusalPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from tenfold.core.errors import InvalidRequest, NotFound, TenfoldError
 from tenfold.core.principal import Principal
 from tenfold.inference.pipeline import Pipeline
@@ -21,6 +33,24 @@ from tenfold.inference.ports import ReplyEncoder, Sender
 _requests = json.Decoder(ChatRequest)
 _events: json.Decoder[Any] = json.Decoder(ChatEvent)
 _encoder = json.Encoder()
+_TEXT = (TextPart, RefusalPart, ThinkingPart, ToolCallPart, ToolResultPart)
+
+
+class _Peek:
+    """What routing and admission need of a request."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.model = request.model
+        self.stream = request.stream
+        self.include_usage = request.include_usage
+        self.n = request.n
+        self.max_tokens = request.max_tokens
+        self.temperature = request.temperature
+        self.seed = request.seed
+        self.user = request.user
+        self.has_tools = bool(request.tools)
+        only_text = all(isinstance(part, _TEXT) for message in request.messages for part in message.parts)
+        self.reach = None if only_text else Reach(windows=1)
 
 
 class CanonicalDialect:
@@ -29,7 +59,7 @@ class CanonicalDialect:
     name = "canonical"
 
     def peek(self, operation: Operation, body: bytes) -> Peek:
-        return self.decode_chat(body)
+        return _Peek(self.decode_chat(body))
 
     def decode_chat(self, body: bytes) -> ChatRequest:
         try:

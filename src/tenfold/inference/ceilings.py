@@ -24,6 +24,7 @@ class Ceilings:
                 f"This call may cost up to {format_usd(bound.nano)} USD, more than the {format_usd(own)} USD of "
                 "Tenfold-Max-Cost-Usd. Lower max_tokens, shorten the input, or raise the header.",
                 param="Tenfold-Max-Cost-Usd",
+                details=_details(bound, own),
             )
         ceiling = self._model_nano.get(call.model, self._request_nano)
         if ceiling is None or bound.nano <= ceiling:
@@ -35,7 +36,13 @@ class Ceilings:
                 return
         raise CostCeilingExceeded(
             f"This call may cost up to {format_usd(bound.nano)} USD; one call may cost {format_usd(ceiling)} USD. "
-            "Lower max_tokens, shorten the input, or approve it with the header Tenfold-Approve-Cost-Usd and a key that has "
-            "the scope `approve`.",
+            "Lower max_tokens, shorten the input, or approve it with the header Tenfold-Approve-Cost-Usd and a key "
+            "that has the scope `approve`.",
             param="max_tokens",
+            details=_details(bound, ceiling),
         )
+
+
+def _details(bound: Bound, ceiling_nano: int) -> dict[str, str]:
+    """For programs that act on the refusal: the amounts as decimal USD."""
+    return {"bound_usd": format_usd(bound.nano), "ceiling_usd": format_usd(ceiling_nano)}

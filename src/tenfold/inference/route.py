@@ -1,6 +1,7 @@
 """Stage 3, route: the model a client names to the targets that can serve it, in order. A pure look-up."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,8 +33,12 @@ class Quote(Protocol):
 
     def cost(self, usage: Usage) -> Cost: ...
 
-    def bound(self, input_tokens: int, max_output_tokens: int, n: int = 1) -> int:
-        """10^-9 USD that no call within these can exceed."""
+    def bound(self, input_tokens: int, output_tokens: int) -> Cost:
+        """What no call of at most so many tokens can exceed."""
+        ...
+
+    def rest_unknown(self, begun: Usage, output_tokens: int) -> Cost:
+        """The same for a call whose input is told and whose output is not."""
         ...
 
 
@@ -48,13 +53,42 @@ def served_by(provider: str, model: str) -> str:
     return header_lines([("tenfold-provider", provider), ("tenfold-model", model)])
 
 
-class Target:
-    """One upstream model. Holds its current quote, so that a call looks no price up."""
+UNKNOWN_WINDOW = 2_097_152  # tokens a model may read whose size nobody knows
+UNKNOWN_OUTPUT = 131_072  # tokens it may write, where neither request nor data says
+_LEAST_OUTPUT = 4_096  # where the data knows less, it speaks of a default and not of a limit
 
-    def __init__(self, *, provider: Provider, upstream_model: str, prices: PriceList, ask_usage: bool = True) -> None:
+# Models and variants that look things up before they answer, without being asked for it in the request.
+_SEARCHES = re.compile(r"compound|search|sonar|:online$", re.IGNORECASE)
+
+# What one image may be: the largest of the families' own formulas (Qwen 16,384; OpenAI's `original` 12,000; Claude
+# 4,784; Gemini 3 2,240). gpt-4o-mini counts its tiles at 33 times those of gpt-4o: 2,833 + 8 * 5,667.
+_IMAGE_TOKENS = 16_384
+_MINI_IMAGE_TOKENS = 48_169
+
+
+class Target:
+    """One upstream model. Holds its current quote, so that a call looks no price up, and how large a call to it can be.
+
+    `max_input_tokens`: of its context window; None, as for `max_output_tokens`: not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        upstream_model: str,
+        prices: PriceList,
+        ask_usage: bool = True,
+        max_input_tokens: int | None = None,
+        max_output_tokens: int | None = None,
+    ) -> None:
         self.provider = provider
         self.upstream_model = upstream_model
         self.ask_usage = ask_usage
+        self.window = max_input_tokens or UNKNOWN_WINDOW
+        self.most_output = max(max_output_tokens or UNKNOWN_OUTPUT, _LEAST_OUTPUT)
+        self.searches = _SEARCHES.search(upstream_model) is not None
+        self.image_tokens = _MINI_IMAGE_TOKENS if "4o-mini" in upstream_model else _IMAGE_TOKENS
         self._served_by = served_by(provider.name, upstream_model)
         self._prices = prices
         self._quote: Quote | None = None

@@ -2,7 +2,7 @@
 tools/refresh_prices.py and never by hand.
 
 Amounts are whole numbers: 10^-9 USD per million tokens (0.15 USD per million is 150_000_000), and for
-`request` 10^-9 USD per request.
+`request` 10^-9 USD per request. Limits are tokens.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
-FORMAT = 1
+FORMAT = 2
 PRICE_FILE = "prices.json.gz"
 
 
@@ -90,6 +90,8 @@ class ModelPrices(Struct, frozen=True, kw_only=True, omit_defaults=True):
     match: Clause
     prices: list[DatedRates]
     source: str = "genai-prices"
+    max_input_tokens: int | None = None  # the context window, where that is the larger one
+    max_output_tokens: int | None = None
 
 
 class PathStep(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,13 @@ class Cost(Struct, frozen=True, kw_only=True, gc=False):
     total_nano: int
 
 
+class Limits(Struct, frozen=True, kw_only=True, gc=False):
+    """The most tokens a model takes and gives, as far as the data knows."""
+
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
 class _Tier(Struct, frozen=True, kw_only=True, gc=False):
     """The rates above `start` input tokens with every missing one filled in from what it is a part of."""
 
@@ -47,6 +54,8 @@ class _Tier(Struct, frozen=True, kw_only=True, gc=False):
     output_image: int
     reasoning: int
     output_is_flat: bool
+    dearest_input: int
+    dearest_output: int
 
 
 class Quote:
@@ -109,16 +118,28 @@ class Quote:
             input_nano=input_nano, output_nano=output_nano, total_nano=input_nano + output_nano + self._request_nano
         )
 
-    def bound(self, input_tokens: int, max_output_tokens: int, n: int = 1) -> int:
-        """10^-9 USD that no call of at most `input_tokens` and `n` answers of at most `max_output_tokens`
-        each can exceed, however its input is cached and whatever its output is."""
-        reachable = [self._base, *(tier for tier in self._tiers if tier.start < input_tokens)]
-        dearest_input = max(_dearest_input(tier) for tier in reachable)
-        dearest_output = max(_dearest_output(tier) for tier in reachable)
-        return (
-            -(-input_tokens * dearest_input // MILLION)
-            + -(-max_output_tokens * n * dearest_output // MILLION)
-            + self._request_nano
+    def bound(self, input_tokens: int, output_tokens: int) -> Cost:
+        """What no call of at most so many tokens can exceed, however its input is cached and whatever its output is."""
+        tier = self._base
+        dearest_input, dearest_output = tier.dearest_input, tier.dearest_output
+        for tier in self._tiers:
+            if tier.start < input_tokens:
+                dearest_input = max(dearest_input, tier.dearest_input)
+                dearest_output = max(dearest_output, tier.dearest_output)
+        input_nano = -(-input_tokens * dearest_input // MILLION)
+        output_nano = -(-output_tokens * dearest_output // MILLION)
+        return Cost(
+            input_nano=input_nano, output_nano=output_nano, total_nano=input_nano + output_nano + self._request_nano
+        )
+
+    def rest_unknown(self, begun: Usage, output_tokens: int) -> Cost:
+        """What a call whose input is told, and whose output is not, cannot exceed."""
+        told = self.cost(begun)
+        output_nano = -(-output_tokens * self._tier_of(begun.input_tokens).dearest_output // MILLION)
+        return Cost(
+            input_nano=told.input_nano,
+            output_nano=output_nano,
+            total_nano=told.total_nano - told.output_nano + output_nano,
         )
 
     def _tier_of(self, input_tokens: int) -> _Tier:
@@ -164,6 +185,13 @@ class PriceBook:
         self._quotes[key] = quote
         return quote
 
+    def limits(self, provider_id: str, model: str) -> Limits:
+        """What the data knows of the model's size. Not cached: asked once for each target."""
+        prices = self._find(provider_id, model)
+        if prices is None:
+            return Limits()
+        return Limits(max_input_tokens=prices.max_input_tokens, max_output_tokens=prices.max_output_tokens)
+
     def provider_for(self, base_url: str, kind: str) -> str:
         """Whose prices hold at this address; for an unknown address those of the maker of the `kind`."""
         for pattern, provider_id in self._patterns:
@@ -183,9 +211,12 @@ class PriceBook:
         return [Extractor(provider.id, rule) for provider in self._providers.values() for rule in provider.extractors]
 
     def _resolve(self, provider_id: str, model: str, at: datetime) -> Quote | None:
-        provider = self._providers.get(provider_id)
-        prices = find_model(provider, self._providers, model) if provider else None
+        prices = self._find(provider_id, model)
         return None if prices is None else quote_at(prices, at)
+
+    def _find(self, provider_id: str, model: str) -> ModelPrices | None:
+        provider = self._providers.get(provider_id)
+        return find_model(provider, self._providers, model) if provider else None
 
 
 def find_model(provider: ProviderPrices, providers: dict[str, ProviderPrices], model: str) -> ModelPrices | None:
@@ -266,21 +297,27 @@ def _tier(rates: Rates, start: int) -> _Tier:
     cache_write = _above(rates.cache_write, start, plain)
     audio = _above(rates.input_audio, start, plain)
     cached_audio = _above(rates.cache_audio_read, start, audio if rates.cache_read is None else cache_read)
+    hour_write = _above(rates.cache_write_1h, start, cache_write)
     output = _above(rates.output, start, 0)
+    output_audio = _above(rates.output_audio, start, output)
+    output_image = _above(rates.output_image, start, output)
+    reasoning = _above(rates.reasoning, start, output)
     return _Tier(
         start=start,
         input=plain,
         cache_read=cache_read,
         cache_write=cache_write,
-        cache_write_1h_extra=_above(rates.cache_write_1h, start, cache_write) - cache_write,
+        cache_write_1h_extra=hour_write - cache_write,
         input_audio=audio,
         cache_audio_extra=cached_audio - cache_read,
         audio_is_priced=rates.input_audio is not None or rates.cache_audio_read is not None,
         output=output,
-        output_audio=_above(rates.output_audio, start, output),
-        output_image=_above(rates.output_image, start, output),
-        reasoning=_above(rates.reasoning, start, output),
+        output_audio=output_audio,
+        output_image=output_image,
+        reasoning=reasoning,
         output_is_flat=rates.output_audio is None and rates.output_image is None and rates.reasoning is None,
+        dearest_input=max(plain, cache_read, cache_write, hour_write, audio, cached_audio),
+        dearest_output=max(output, output_audio, output_image, reasoning),
     )
 
 
@@ -305,21 +342,6 @@ def _output_units(tier: _Tier, usage: Usage) -> int:
     plain = usage.output_tokens - audio - image - reasoning
     units = audio * tier.output_audio + image * tier.output_image + reasoning * tier.reasoning
     return units + plain * tier.output if plain > 0 else units
-
-
-def _dearest_input(tier: _Tier) -> int:
-    return max(
-        tier.input,
-        tier.cache_read,
-        tier.cache_write,
-        tier.cache_write + tier.cache_write_1h_extra,
-        tier.input_audio,
-        tier.cache_read + tier.cache_audio_extra,
-    )
-
-
-def _dearest_output(tier: _Tier) -> int:
-    return max(tier.output, tier.output_audio, tier.output_image, tier.reasoning)
 
 
 def _usd(amount: Decimal | str | int) -> int:

@@ -12,6 +12,15 @@ from tenfold.core.usage import Usage
 Headers = list[tuple[bytes, bytes]]  # names in lower case
 
 
+NEVER_SENT = "the request was never sent"
+"""The note on a CancelledError that interrupted `Provider.send` before anything could reach the upstream."""
+
+
+def was_sent(left: BaseException) -> bool:
+    """Whether the upstream may have got the request whose `Provider.send` ended with `left`."""
+    return NEVER_SENT not in getattr(left, "__notes__", ())
+
+
 class Exchange(Protocol):
     """One HTTP exchange whose reply head has arrived."""
 
@@ -120,7 +129,8 @@ class Provider(Protocol):
 
     async def send(self, request: WireRequest, headers: Headers) -> Exchange:
         """POST. `headers` are the client's that are worth carrying (anthropic-beta and the like).
-        Returns once the reply head is there. Raises UpstreamUnavailable, UpstreamTimeout."""
+        Returns once the reply head is there. Raises UpstreamUnavailable, UpstreamTimeout; their `unanswered` tells
+        whether the request had gone out. A CancelledError out of it has the note NEVER_SENT when it had not."""
         ...
 
     async def check(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenfold.core.call import Reach
 from tenfold.core.chat import JsonObject
 from tenfold.core.errors import InvalidRequest, NotFound
 from tenfold.edge.dialects.anthropic import AnthropicDialect, hot
@@ -225,9 +226,10 @@ def test_the_same_body_is_read_alike_however_it_is_spaced() -> None:
         has_tools=True,
         has_media=True,
         wants_json=True,
+        reach=Reach(images=1),
     )
     written = [json.dumps(body), json.dumps(body, indent=2), json.dumps(body, separators=(",", ":"))]
-    written += [json.dumps({**body, "unknown": 1}), json.dumps(body, ensure_ascii=False)]
+    written += [json.dumps({**body, "output_format": None}), json.dumps(body, ensure_ascii=False)]
     for text in written:
         assert peek_messages(text.encode()) == expected
 

@@ -6,7 +6,7 @@ import ssl
 from tenfold import __version__
 from tenfold.core.errors import UpstreamError
 from tenfold.core.write_batch import WriteBatch
-from tenfold.providers.ports import Headers
+from tenfold.providers.ports import NEVER_SENT, Headers
 from tenfold.providers.transport.connecting import open_connection, tls_context
 from tenfold.providers.transport.connection import Connection
 from tenfold.providers.transport.exchange import HttpExchange
@@ -113,12 +113,12 @@ class HttpClient:
         elif timeouts != self._timeouts:
             self._pool.heed(timeouts)
         try:
-            connection = self._pool.take() or await self._pool.acquire()
+            connection = self._pool.take() or await self._acquire()
             exchange = connection.send(head, body, timeouts)
             await exchange.wait_head()
             if exchange.untouched:
                 self._retried += 1
-                connection = await self._pool.acquire(fresh=True)
+                connection = await self._acquire(fresh=True)
                 exchange = connection.send(head, body, timeouts)
                 await exchange.wait_head()
             if exchange.error is not None:
@@ -127,6 +127,13 @@ class HttpClient:
             self._failures += 1
             raise
         return exchange
+
+    async def _acquire(self, *, fresh: bool = False) -> Connection:
+        try:
+            return await self._pool.acquire(fresh=fresh)
+        except asyncio.CancelledError as left:
+            left.add_note(NEVER_SENT)
+            raise
 
     async def _connect(self, pool: Pool) -> Connection:
         loop = asyncio.get_running_loop()

@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
     def fail(self, error: UpstreamError) -> None:
         """End the exchange with this error and close."""
         if self.exchange is not None:
-            self.exchange.fail(error)
+            self._break(self.exchange, error)
         self.drop()
 
     def check_deadlines(self, now_s: float) -> None:
@@ -279,12 +279,17 @@ class Connection(asyncio.Protocol):
             exchange.untouched = (
                 self.served > 0 and self._head_bytes == 0 and monotonic() - exchange.started_at_s < STALE_WINDOW_S
             )
-            exchange.fail(UpstreamUnavailable(f"{self._host} closed the connection without a reply"))
+            self._break(exchange, UpstreamUnavailable(f"{self._host} closed the connection without a reply"))
         elif exchange.eof_delimited and clean:
             exchange.finish()
             exchange.wake()
         else:
             exchange.fail(UpstreamUnavailable(f"{self._host} closed the connection in the middle of its reply"))
+
+    def _break(self, exchange: HttpExchange, error: UpstreamError) -> None:
+        """Without a reply head, the upstream may have worked on a request that went out whole."""
+        error.unanswered = not exchange.status and not self._unsent
+        exchange.fail(error)
 
     def _malformed(self) -> UpstreamError:
         return UpstreamError(f"{self._host} sent a reply that is not valid HTTP/1.1", kind="malformed_reply")

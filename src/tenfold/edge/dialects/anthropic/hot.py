@@ -9,9 +9,11 @@ from typing import Any
 from msgspec import UNSET, DecodeError, Raw, Struct
 from msgspec.json import Decoder, Encoder
 
+from tenfold.core.call import Reach
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.json_guard import MAX_DEPTH, deeper, load_json, same_members
 from tenfold.edge.dialects.anthropic.checks import check_request, fraction
+from tenfold.edge.dialects.anthropic.reach import reach_of_json, reach_of_typed
 from tenfold.edge.dialects.anthropic.schema import Body, Document, Image, Text, ToolResult, ToolUse, UserMessage
 
 _BODY = Decoder(Body, float_hook=Raw)
@@ -33,6 +35,7 @@ class Peek(Struct, frozen=True, kw_only=True):
     has_tools: bool = False
     has_media: bool = False  # images, documents: the length of the body says little about its tokens
     wants_json: bool = False
+    reach: Reach | None = None  # what else the model may read; see `core.call.Reach`
 
 
 def peek_messages(body: bytes, *, counting: bool = False) -> Peek:
@@ -57,6 +60,7 @@ def peek_messages(body: bytes, *, counting: bool = False) -> Peek:
         has_tools=bool(tools),
         has_media=_has_media(typed),
         wants_json=config is not None and bool(config.format),
+        reach=reach_of_typed(typed),
     )
 
 
@@ -71,6 +75,7 @@ def _peek_slowly(raw: bytes, *, counting: bool) -> Peek:
         has_tools=bool(body.get("tools")),
         has_media=_mentions_media(body["messages"]),
         wants_json=bool((body.get("output_config") or {}).get("format") or body.get("output_format")),
+        reach=reach_of_json(body),
     )
 
 

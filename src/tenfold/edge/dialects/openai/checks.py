@@ -11,7 +11,7 @@ from msgspec import UNSET, DecodeError, Raw, UnsetType, ValidationError
 from msgspec.json import Decoder, Encoder
 
 from tenfold.core.errors import InvalidRequest
-from tenfold.core.json_guard import MAX_DEPTH, check_json, same_members
+from tenfold.core.json_guard import MAX_DEPTH, check_json, load_json, same_members
 from tenfold.edge.dialects.openai.schema import (
     ChatBody,
     EmbeddingsBody,
@@ -43,6 +43,8 @@ _WORDS = {
     "object": "an object",
     "null": "null",
 }
+_MEMBERS = frozenset(ChatBody.__struct_fields__)
+_NO_MEMBERS: frozenset[str] = frozenset()
 _NOTHING = ChatBody(model="-", messages=[]).free_form()
 _SCALARS = frozenset({str, int, bool, NoneType, Raw, UnsetType, FunctionCall})
 _TOO_DEEP = f"The request body is nested too deeply: at most {MAX_DEPTH} levels are allowed."
@@ -51,13 +53,18 @@ _ROLES = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
 
 def check_chat(body: bytes) -> ChatBody:
     """The typed body. Raises InvalidRequest."""
+    return look_at_chat(body)[0]
+
+
+def look_at_chat(body: bytes) -> tuple[ChatBody, frozenset[str]]:
+    """The typed body, and the members it has beside. Raises InvalidRequest."""
     chat = _decode(_CHAT, body)
     free_form = chat.free_form()
     if free_form != _NOTHING and _may_be_deep(chat, body) and _deeper([*free_form], MAX_DEPTH):
         raise InvalidRequest(_TOO_DEEP)  # asked first, as writing a body again recurses
-    if not same_members(body, _ENCODER.encode(chat)):
-        check_json(body)
-    return chat
+    if same_members(body, _ENCODER.encode(chat)):
+        return chat, _NO_MEMBERS
+    return chat, load_json(body).keys() - _MEMBERS
 
 
 def check_embeddings(body: bytes) -> EmbeddingsBody:

@@ -5,8 +5,10 @@ What it lets pass can go to an OpenAI-compatible upstream as the bytes they are.
 
 from msgspec import UNSET, Struct, UnsetType
 
+from tenfold.core.call import Reach
 from tenfold.core.errors import InvalidRequest
-from tenfold.edge.dialects.openai.checks import check_chat, check_embeddings, number
+from tenfold.edge.dialects.openai.checks import check_embeddings, look_at_chat, number
+from tenfold.edge.dialects.openai.reach import reach_of
 from tenfold.edge.dialects.openai.schema import AssistantMessage, ChatBody, FunctionMessage
 
 _MEDIA = frozenset({"image_url", "input_audio", "file", "video_url"})
@@ -26,11 +28,12 @@ class Peek(Struct, frozen=True, kw_only=True):
     has_tools: bool = False
     has_media: bool = False  # images, audio, documents: the length of the body says little about its tokens
     wants_json: bool = False
+    reach: Reach | None = None  # what else the model may read; see `core.call.Reach`
 
 
 def peek_chat(body: bytes) -> Peek:
     """Raises InvalidRequest."""
-    chat = check_chat(body)
+    chat, unknown = look_at_chat(body)
     temperature = number(chat.temperature, "temperature", 0, 2)
     number(chat.top_p, "top_p", 0, 1)
     number(chat.presence_penalty, "presence_penalty", -2, 2)
@@ -51,6 +54,7 @@ def peek_chat(body: bytes) -> Peek:
         has_tools=bool(chat.tools or chat.functions),
         has_media=_has_media(chat),
         wants_json=response_format is not None and response_format.type.startswith("json"),
+        reach=reach_of(chat, unknown),
     )
 
 
