@@ -10,9 +10,12 @@ from tenfold.access.queries import PostgresAccessRows
 from tenfold.app.telemetry.feed import CallFeed
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
+from tenfold.core.ids import uuid7
 from tenfold.inference.authenticate import authenticate
+from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
+from tenfold.ledger.idempotency.queries import PostgresIdempotencyRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.receipts import ReceiptWriter, receipt_of
 from tenfold.store import Store
@@ -35,7 +38,13 @@ async def test_a_plain_call_runs_no_query(store: Store, tmp_path: Path, stream: 
             receipts.record(receipt_of(call))
 
     feed = CallFeed([keep])
-    pipeline = Pipeline(gate=world.gate, router=world.router, lookup=Lookup(world.cache, "deterministic"), sink=feed)
+    pipeline = Pipeline(
+        admit=world.admission.admit,
+        router=world.router,
+        lookup=Lookup(world.cache, "deterministic"),
+        sink=feed,
+        idempotency=Idempotency(PostgresIdempotencyRows(store), uuid7()),
+    )
 
     async with Keyring(rows, clock, poll_s=NEVER_S) as keyring:
 

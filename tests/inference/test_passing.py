@@ -60,12 +60,13 @@ async def test_the_reply_says_what_it_cost_and_where_it_came_from(dialect: str) 
     assert (call.status, call.http_status, call.error, call.estimated) == ("ok", 200, None, False)
 
 
-async def test_without_a_known_price_no_cost_is_told() -> None:
-    world = World({"openai": [whole("openai")]}, prices=NoPrice())
+async def test_without_a_known_price_nobody_is_asked() -> None:
+    world = World({"openai": []}, prices=NoPrice())
     client = await world.ask(asking("openai"))
+    assert (client.status, client.json["error"]["code"]) == (402, "price_unknown")
     assert "tenfold-cost-usd" not in client.headers
     assert world.outcomes.only.cost_nano is None
-    assert world.outcomes.only.usage == USAGE
+    world.assert_settled()
 
 
 @pytest.mark.parametrize("dialect", SAME)

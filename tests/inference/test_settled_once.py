@@ -2,11 +2,13 @@
 status and the cost agree."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenfold.core.call import Call
+from tenfold.core.call import DEFAULT_OPTIONS, CallOptions
 from tenfold.core.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from tenfold.providers.ports import Headers
 from tenfold.providers.transport.fake import FakeReply
@@ -51,57 +53,123 @@ def bodies(draw: st.DrawFn, client: str) -> bytes:
     return draw(st.sampled_from([*good, *good, asking(client, model="other"), asking(client, temperature=9), b"{"]))
 
 
+@dataclass(kw_only=True)
+class Asker:
+    """A call, its client, who may leave the stream, and at which steps it begins and is cancelled."""
+
+    body: bytes
+    client: Client
+    options: CallOptions
+    begins: int
+    cancelled: int
+    task: "asyncio.Task[Client] | None" = None
+
+
+OPTIONS = (DEFAULT_OPTIONS, DEFAULT_OPTIONS, CallOptions(cache=frozenset({"exact"})))
+KEYED = CallOptions(idempotency_key="k")
+
+
 @st.composite
-def clients(draw: st.DrawFn) -> tuple[Client, int]:
-    """One that may leave, and after how many steps its call is cancelled."""
-    return Client(leaves_after=draw(st.none() | st.integers(0, 4))), draw(st.integers(0, 60) | st.just(60))
+def askers(draw: st.DrawFn, name: str, options: Sequence[CallOptions] = OPTIONS) -> Asker:
+    begins = draw(st.integers(0, 5) | st.integers(0, 60))
+    return Asker(
+        body=draw(bodies(name)),
+        client=Client(leaves_after=draw(st.none() | st.integers(0, 4))),
+        options=draw(st.sampled_from(options)),
+        begins=begins,
+        cancelled=begins + 1 + draw(st.integers(0, 60) | st.just(150)),
+    )
 
 
 @settings(deadline=None, max_examples=200)
 @given(data=st.data(), script=scripts(), name=st.sampled_from(["openai", "anthropic"]))
 async def test_every_call_is_recorded_once(data: st.DataObject, script: dict[str, list[FakeReply]], name: str) -> None:
+    """One after the other; the second may be answered from memory."""
     world = World(script, max_in_flight=data.draw(st.sampled_from([0, *[1] * 7])))
-    body = data.draw(bodies(name))
-    for number, (client, steps) in enumerate(data.draw(st.tuples(clients(), clients())), 1):
-        # The second may be answered from memory.
-        task = asyncio.create_task(world.ask(body, name, responder=client))
-        await asyncio.sleep(0)
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled():
-            assert task.exception() is None
+    for number in (1, 2):
+        asker = data.draw(askers(name))
+        await run(world, name, [asker])
         assert len(world.outcomes.calls) == number
         world.assert_settled()
-        assert_consistent(world.outcomes.calls[-1], client, was_cancelled=task.cancelled())
+        assert_consistent(asker)
 
 
-def assert_consistent(call: Call, client: Client, *, was_cancelled: bool) -> None:
+@settings(deadline=None, max_examples=300)
+@given(data=st.data(), name=st.sampled_from(["openai", "anthropic"]))
+async def test_every_call_of_many_at_once_is_recorded_once(data: st.DataObject, name: str) -> None:
+    """They share flights, claim the same key, leave, and are cancelled at any step."""
+    count = data.draw(st.integers(2, 5))
+    world = World(
+        {"openai": [data.draw(replies("openai")) for _ in range(count)]},
+        max_in_flight=data.draw(st.sampled_from([2, *[10] * 7])),
+        max_reply_bytes=data.draw(st.sampled_from([100, *[1 << 16] * 7])),
+        max_entry_bytes=data.draw(st.sampled_from([100, *[1 << 16] * 7])),
+    )
+    world.keys.away = data.draw(st.sampled_from([False] * 7 + [True]))
+    world.keys.lose_answer = data.draw(st.sampled_from([False] * 7 + [True]))
+    all_askers = [data.draw(askers(name, [*OPTIONS, KEYED, KEYED])) for _ in range(count)]
+    await run(world, name, all_askers)
+    await world.pipeline.aclose(0)
+    world.assert_settled()
+    assert len(world.outcomes.calls) == count
+    for asker in all_askers:
+        assert_consistent(asker)
+    assert world.admission.budgets.spent == sum(call.cost_nano or 0 for call in world.outcomes.calls)
+    assert "in_flight" not in world.keys.states
+    charged = [call for call in world.outcomes.calls if call.cost_nano]
+    assert len(charged) <= len(world.sent)
+    assert sum(call.options.idempotency_key is not None for call in charged) <= 1
+
+
+async def run(world: World, name: str, askers: list[Asker]) -> None:
+    """All of them, each from its step to its step, and then what goes on without them."""
+    for step in range(max(asker.cancelled for asker in askers) + 1):
+        for asker in askers:
+            if asker.begins == step:
+                asking_it = world.ask(asker.body, name, responder=asker.client, options=asker.options)
+                asker.task = asyncio.create_task(asking_it)
+            elif asker.cancelled == step and asker.task is not None:
+                asker.task.cancel()
+        await asyncio.sleep(0)
+    tasks = [asker.task for asker in askers if asker.task is not None]
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(outcome, Client | asyncio.CancelledError)
+    world.keys.away = world.keys.lose_answer = False
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def assert_consistent(asker: Asker) -> None:
+    """What the receipt says is what the client saw, if it stayed to see it."""
+    call, client = asker.client.call, asker.client
+    assert call is not None
     assert call.finished is not None
     assert call.finished >= call.started
-    if call.cache_state == "hit":
+    replayed = "idempotency-replayed" in client.headers
+    if call.cache_state in ("hit", "coalesced") or replayed:
         assert call.cost_nano == 0
     else:
         assert (call.cost_nano is None) == (call.usage is None)
-    if was_cancelled:
-        assert call.status == "cancelled"
+    assert asker.task is not None
+    if asker.task.cancelled() or client.left:
+        assert client.status in (0, 200)
+        return
+    assert client.status == call.http_status
     match call.status:
         case "ok":
             assert call.error is None
-            assert client.status == call.http_status == 200
+            assert client.status == 200
             assert client.body
-            assert call.usage is not None
+            assert replayed or call.usage is not None
         case "error":
             assert call.error is not None
-            assert not call.estimated
-            assert client.status == call.http_status == call.error.status >= 400
+            assert client.status == call.error.status >= 400
             assert not client.is_stream
             assert b'"error"' in client.body
         case "cut":
             assert call.error is not None
             assert client.is_stream
-            assert client.status == call.http_status == 200
+            assert client.status == 200
             assert b'"error"' in client.pieces[-1]
         case "cancelled":
-            assert client.status in (0, 200)
+            raise AssertionError("nobody left")

@@ -7,6 +7,7 @@ Each upstream is scripted by the replies it gives in turn; all serve the model `
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,15 +17,18 @@ from msgspec import json
 from tenfold.cache.exact import ExactCache
 from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Operation
 from tenfold.core.chat import JsonObject
+from tenfold.core.clock import FakeClock
 from tenfold.core.ids import KeyId, TenantId, uuid7
 from tenfold.core.principal import ALL_SCOPES, Principal
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
-from tenfold.inference.admit import Gate
+from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.lookup import Lookup, Policy
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.ports import ClientDialect
 from tenfold.inference.route import Route, Router, Target
+from tenfold.ledger.idempotency.fake import FakeIdempotencyRows
+from tenfold.ledger.idempotency.ports import IdempotencyRows
 from tenfold.ledger.prices import Quote
 from tenfold.providers.anthropic import AnthropicWire
 from tenfold.providers.gemini import GeminiWire
@@ -32,6 +36,7 @@ from tenfold.providers.http import HttpProvider
 from tenfold.providers.openai import OpenAIWire
 from tenfold.providers.ports import Wire
 from tenfold.providers.transport.fake import FakeReply, FakeRequest, FakeTransport
+from tests.support.admission import FreeAdmission
 
 MODEL = "m"
 INPUT_NANO, OUTPUT_NANO = 1_000, 2_000
@@ -39,6 +44,9 @@ INPUT_NANO, OUTPUT_NANO = 1_000, 2_000
 
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
 DIALECTS: Mapping[str, ClientDialect] = {"openai": OpenAIDialect(), "anthropic": AnthropicDialect()}
+KEEP_S = 3600.0
+"""How long an idempotency key is known here."""
+
 PROVIDER_KEY = "sk-the-key-of-tenfold-itself"
 
 Script = Iterable[FakeReply] | Callable[[FakeRequest], FakeReply]
@@ -130,6 +138,8 @@ class Client:
         self.pieces: list[bytes] = []
         self.is_stream = False
         self.got_piece = asyncio.Event()
+        self.left = False
+        self.call: Call | None = None  # that World.ask made for it
         self._leaves_after = leaves_after
 
     @property
@@ -151,6 +161,7 @@ class Client:
 
     async def send_bytes(self, data: bytes) -> None:
         if self._leaves_after is not None and len(self.pieces) >= self._leaves_after:
+            self.left = True
             raise ClientLeft
         self.pieces.append(data)
         self.got_piece.set()
@@ -217,10 +228,17 @@ class World:
         upstream_model: str = MODEL,
         ask_usage: bool = True,
         prices: FixedPrice | NoPrice | None = None,
+        coalesce: bool = True,
+        max_entry_bytes: int = 1 << 18,
+        max_reply_bytes: int = 1 << 16,
+        keys: IdempotencyRows | None = None,
     ) -> None:
         self.transports = {name: FakeTransport(script) for name, script in scripts.items()}
-        self.gate = Gate(max_in_flight)
-        self.cache = ExactCache(max_bytes=1 << 20, max_entry_bytes=1 << 18, ttl_s=60)
+        self.admission = FreeAdmission(max_in_flight)
+        self.gate = self.admission.gate
+        self.cache = ExactCache(max_bytes=1 << 20, max_entry_bytes=max_entry_bytes, ttl_s=60)
+        self.clock = FakeClock()
+        self.keys = FakeIdempotencyRows(self.clock)  # unless others are given
         self.outcomes = Outcomes()
         self.principal = principal()
         targets = tuple(
@@ -234,10 +252,14 @@ class World:
         )
         self.router = Router([Route(model=MODEL, targets=targets)])
         self.pipeline = Pipeline(
-            gate=self.gate,
+            admit=self.admission.admit,
             router=self.router,
             lookup=Lookup(self.cache, policy),
             sink=self.outcomes,
+            idempotency=Idempotency(
+                keys or self.keys, uuid7(), max_reply_bytes=max_reply_bytes, keep_s=KEEP_S, first_retry_s=0
+            ),
+            coalesce=coalesce,
         )
 
     async def ask(
@@ -250,14 +272,13 @@ class World:
         principal: Principal | None = None,
         responder: Client | None = None,
     ) -> Client:
-        """The reply to one call; when it is over, no exchange is left open and the gate has forgotten the call."""
+        """The reply to one call."""
         responder = responder or Client()
-        in_flight = self.gate.in_flight
         call = Call(
             principal=principal or self.principal, operation=operation, dialect=client, body=body, options=options
         )
+        responder.call = call
         await self.pipeline.serve(call, DIALECTS[client], responder)
-        assert self.gate.in_flight == in_flight
         return responder
 
     @property
@@ -266,8 +287,9 @@ class World:
         return [request for transport in self.transports.values() for request in transport.requests]
 
     def assert_settled(self) -> None:
-        """Nothing is left behind: no open exchange, no call in flight, as many outcomes as the test says."""
-        assert self.gate.in_flight == 0
+        """Nothing is left behind: no open exchange, no call in flight, each admitted call settled once."""
+        self.admission.assert_nothing_held()
+        assert all(count == 1 for count in Counter(call.id for call in self.outcomes.calls).values())
         for transport in self.transports.values():
             assert all(exchange.complete or exchange.aborted for exchange in transport.exchanges)
 

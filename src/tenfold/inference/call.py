@@ -3,13 +3,16 @@
 A next target is tried only while the client has seen nothing and the failure is one another upstream may not share.
 """
 
+from asyncio import CancelledError
+
 from tenfold.core.call import Call
 from tenfold.core.chat import ChatRequest
 from tenfold.core.errors import TenfoldError, UnsupportedParameter, UpstreamError
+from tenfold.inference.admit import Admit
 from tenfold.inference.ports import ClientDialect
 from tenfold.inference.route import Route, Target
 from tenfold.providers.facts import REQUEST_ID, attempt_id
-from tenfold.providers.ports import Exchange, Headers, WireRequest
+from tenfold.providers.ports import Exchange, Headers, WireRequest, was_sent
 
 _CARRIED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"openai-processing-", b"openai-version")
 _PLAIN = frozenset((b"content-type", b"content-length", b"connection", b"date", b"transfer-encoding", b"server"))
@@ -19,11 +22,12 @@ _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 class Question:
     """What is asked, in the client's words and, once an attempt needs it, in canonical ones."""
 
-    __slots__ = ("_canonical", "asked_usage", "call", "dialect")
+    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "target")
 
     def __init__(self, call: Call, dialect: ClientDialect) -> None:
         self.call = call
         self.dialect = dialect
+        self.target: Target | None = None  # who answers
         self.asked_usage = False  # whether the usage frame was asked for in the client's place
         self._canonical: ChatRequest | None = None
 
@@ -50,9 +54,10 @@ class Question:
         return wire.encode_chat(self.canonical(), model)
 
 
-async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
+async def begin(question: Question, route: Route, admit: Admit) -> tuple[Target, Exchange]:
     """The first upstream that answers with a success, its reply head read.
 
+    An attempt that went unanswered may be billed all the same: the next one is made only where there is room for both.
     Raises the last attempt's UpstreamError, or UnsupportedParameter when no target can do what is asked.
     """
     call = question.call
@@ -64,6 +69,11 @@ async def begin(question: Question, route: Route) -> tuple[Target, Exchange]:
             target.mark(call)
             if number == last or not (error.retryable or isinstance(error, UnsupportedParameter)):
                 raise
+            if call.unanswered:
+                try:
+                    await admit.reserve_again(call)
+                except TenfoldError:
+                    raise error from None  # what befell the attempt says more than that there is no room for another
     raise AssertionError("a route has at least one target")
 
 
@@ -75,11 +85,21 @@ async def _attempt(question: Question, target: Target, number: int) -> Exchange:
     carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, number).encode())]
     if vendor and question.speaks(target):
         carried += vendor
-    exchange = await target.provider.send(request, carried)
+    call.unanswered = True
+    try:
+        exchange = await target.provider.send(request, carried)
+    except UpstreamError as error:
+        call.unanswered = error.unanswered
+        raise
+    except CancelledError as left:
+        target.mark(call)
+        call.unanswered = was_sent(left)
+        raise
     target.mark(call)
     call.ignored = request.ignored
     _read_head(call, exchange)
     if exchange.status >= 300:
+        call.unanswered = False  # an error is not billed
         raise await failure(target, exchange)
     return exchange
 

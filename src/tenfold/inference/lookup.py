@@ -14,6 +14,7 @@ from tenfold.core.call import Call
 
 Policy = Literal["never", "deterministic", "always"]
 
+_ALONE = frozenset(("no-cache", "no-store"))
 _LOOK_EVERY = 64  # frames between two looks at the size of a stream that may be kept
 
 _normal = json.Encoder(order="deterministic")
@@ -34,19 +35,33 @@ class Lookup:
             return None
         return self._find(call, _raw_key(call))
 
-    def by_meaning(self, call: Call) -> Answer | None:
-        """The answer to a body that says the same in other JSON. Sets the call's cache state."""
+    def key(self, call: Call) -> Hashable:
+        """Under what the answer is kept, once the body has been peeked into; None: it is not to be reused. Sets the
+        call's cache state."""
         if not self._eligible(call):
             return None
         call.cache_state = "miss"
+        return _normal_key(call)
+
+    def by_meaning(self, call: Call, key: Hashable) -> Answer | None:
+        """The answer to a body that says the same in other JSON. Sets the call's cache state when there is one."""
         if "no-cache" in call.options.cache:
             return None
-        answer = self._find(call, _normal_key(call))
+        answer = self._find(call, key)
         if answer is None:
             self._cache.misses += 1
         else:
             self._cache.put(call.principal.tenant_id, _raw_key(call), answer, len(call.body))
         return answer
+
+    def may_share(self, call: Call) -> bool:
+        """Whether a call that has a key may share the answering of one with the same key that is in flight. `no-cache`
+        wants what is asked from now on, `no-store` that nobody else gets its answer: they go alone."""
+        return _ALONE.isdisjoint(call.options.cache)
+
+    @property
+    def max_answer_bytes(self) -> int:
+        return self._cache.max_entry_bytes
 
     def keep(self, kept: list[bytes], frames: bytes) -> list[bytes] | None:
         """`kept` with more of a stream; None once it is larger than an answer in the cache may be."""
@@ -55,9 +70,9 @@ class Lookup:
             return None
         return kept
 
-    def store(self, call: Call, body: bytes) -> None:
+    def store(self, call: Call, key: Hashable, body: bytes) -> None:
         """Keep what was sent, when it may be: only whole, good answers come here."""
-        if call.cache_state != "miss" or "no-store" in call.options.cache or call.peek is None:
+        if "no-store" in call.options.cache or call.peek is None:
             return
         answer = Answer(
             body=body,
@@ -71,7 +86,7 @@ class Lookup:
             stored_s=self._cache.now(),
         )
         tenant_id = call.principal.tenant_id
-        self._cache.put(tenant_id, _normal_key(call), answer)
+        self._cache.put(tenant_id, key, answer)
         self._cache.put(tenant_id, _raw_key(call), answer, len(call.body))
 
     def _find(self, call: Call, key: Hashable) -> Answer | None:

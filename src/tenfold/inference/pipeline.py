@@ -1,121 +1,181 @@
 """The one path: every kind of call, whoever asks, goes through these stages in this order.
 
 1 authenticate (before: a call has a principal), 2 admit, 3 route, 4 lookup, 5 call, 6 validate, 7 settle, 8 respond.
+
+A plain call goes through them in the task of its client. One with an `Idempotency-Key`, and one that others may share,
+is answered in a flight.
 """
 
-import time
 from asyncio import CancelledError
-from contextlib import aclosing
+from collections.abc import Awaitable, Hashable
+from contextlib import suppress
 
 from tenfold.cache.exact import Answer
 from tenfold.core.call import NOT_ANSWERED, Call
-from tenfold.core.errors import BrokenStream, TenfoldError, UpstreamError, UpstreamUnavailable
+from tenfold.core.errors import TenfoldError
 from tenfold.inference import respond
 from tenfold.inference.admit import Admit
 from tenfold.inference.call import Question, begin
 from tenfold.inference.count import count_tokens
+from tenfold.inference.flight import Flight, Flights
+from tenfold.inference.idempotent import Idempotency, KeyedReply, replay
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.ports import ClientDialect, OutcomeSink, Responder
-from tenfold.inference.route import Router, Target
-from tenfold.inference.settle import price, settle
-from tenfold.inference.validate import PassingRelay, TranslatingRelay, check_stream_head, read_reply
-from tenfold.providers.ports import Exchange
+from tenfold.inference.relay import relay_stream, relay_whole
+from tenfold.inference.route import Route, Router
+from tenfold.inference.settle import settle
+from tenfold.inference.share import FlightFailed, follow, take_home
 
 
 class Pipeline:
-    def __init__(self, *, admit: Admit, router: Router, lookup: Lookup, sink: OutcomeSink) -> None:
+    """`aclose` after the last `serve`. `coalesce`: identical calls in flight, of those that the cache may answer, are
+    one provider call."""
+
+    def __init__(
+        self,
+        *,
+        admit: Admit,
+        router: Router,
+        lookup: Lookup,
+        sink: OutcomeSink,
+        idempotency: Idempotency,
+        coalesce: bool = True,
+    ) -> None:
         self._admit = admit
         self._router = router
         self._lookup = lookup
         self._sink = sink
+        self._idempotency = idempotency
+        self._coalesce = coalesce
+        self.flights = Flights()
 
     async def serve(self, call: Call, dialect: ClientDialect, responder: Responder) -> None:
         """Run one call to its reply. What goes wrong becomes a reply; only cancellation passes through, settled."""
-        target: Target | None = None
+        question = Question(call, dialect)
+        keyed = call.options.idempotency_key is not None
+        stages = self._board(question) if keyed else self._stages(question, responder)
+        flight = await self._settled(question, responder, stages)
+        if flight is not None:
+            with suppress(responder.gone):  # the flight knows
+                await take_home(flight, question, responder)
+
+    async def aclose(self, timeout_s: float = 10.0) -> None:
+        """Calls that go on without their clients get so long to end."""
+        await self.flights.aclose(timeout_s)
+
+    async def _board(self, question: Question) -> Flight:
+        return self.flights.begin(question.call, lambda flight: self._once(question, flight))
+
+    async def _once(self, question: Question, flight: Flight) -> None:
+        """The flight of a call with an `Idempotency-Key`."""
+        keyed = KeyedReply(self._idempotency, question.call, flight)
         try:
-            await self._admit.enter(call)
-            answer = self._lookup.by_bytes(call)
-            if answer is not None:
-                await _replay(call, answer, responder)
-                return
-            peek = call.peek = dialect.peek(call.operation, call.body)
-            call.model, call.stream = peek.model, peek.stream
-            route = self._router.find(peek.model)
-            answer = self._lookup.by_meaning(call)
-            if answer is not None:
-                await _replay(call, answer, responder)
-                return
-            question = Question(call, dialect)
-            if call.operation == "count_tokens":
-                tokens = await count_tokens(question, route)
-                respond.whole(call, dialect.encode_count(tokens), responder)
-                return
-            await self._admit.reserve(call, route)
-            target, exchange = await begin(question, route)
+            await self._settled(question, keyed, self._stages(question, keyed, keyed))
+        finally:
+            await keyed.end()
+
+    async def _stages(self, question: Question, responder: Responder, keyed: KeyedReply | None = None) -> Flight | None:
+        """The flight that took the call over, if one did."""
+        call, dialect = question.call, question.dialect
+        # 2 admit
+        await self._admit.enter(call)
+        if keyed is not None:
+            stored = await keyed.claim()
+            if stored is not None:
+                await replay(call, stored, responder)
+                return None
+        # 4 lookup, of the unread body
+        answer = self._lookup.by_bytes(call)
+        if answer is not None:
+            await _reuse(call, answer, responder)
+            return None
+        # 3 route
+        peek = call.peek = dialect.peek(call.operation, call.body)
+        call.model, call.stream = peek.model, peek.stream
+        route = self._router.find(peek.model)
+        # 4 lookup
+        key = self._lookup.key(call)
+        answer = None if key is None else self._lookup.by_meaning(call, key)
+        if answer is not None:
+            await _reuse(call, answer, responder)
+            return None
+        if call.operation == "count_tokens":
+            tokens = await count_tokens(question, route)
+            respond.whole(call, dialect.encode_count(tokens), responder)
+            return None
+        # A call with a key has a result of its own.
+        if self._coalesce and key is not None and keyed is None and self._lookup.may_share(call):
+            return await self._share(question, route, key, responder)
+        await self._ask(question, route, key, responder)
+        return None
+
+    async def _share(self, question: Question, route: Route, key: Hashable, responder: Responder) -> Flight | None:
+        """Follow the flight that answers the same question; when there is none, this call begins one, and it is the
+        call's from then on. A flight that failed does not fail its followers: they meet in another one, once."""
+        call = question.call
+        at = call.principal.tenant_id, key
+        may_fail = True
+        while (flight := self.flights.find(at)) is not None:
             try:
-                if peek.stream:
-                    await self._stream(question, target, exchange, responder)
-                else:
-                    await self._whole(question, target, exchange, responder)
-            finally:
-                exchange.abort()
+                await follow(flight, question, responder)
+                return None
+            except FlightFailed as failed:
+                if not may_fail:
+                    raise failed.error from None
+                may_fail = False
+        return self.flights.begin(
+            call,
+            lambda flight: self._settled(question, flight, self._ask(question, route, key, flight)),
+            key=at,
+            keep_bytes=self._lookup.max_answer_bytes,
+        )
+
+    async def _ask(self, question: Question, route: Route, key: Hashable, responder: Responder) -> None:
+        call = question.call
+        await self._admit.reserve(call, route)
+        # 5 call
+        target, exchange = await begin(question, route, self._admit)
+        question.target = target
+        # 6 validate, 8 respond
+        try:
+            body: bytes | None
+            if call.stream:
+                keep = None if key is None else self._lookup.keep
+                body = await relay_stream(question, target, exchange, responder, keep)
+            else:
+                body = await relay_whole(question, target, exchange, responder)
+        finally:
+            exchange.abort()
+        if key is not None and body is not None:
+            self._lookup.store(call, key, body)
+
+    async def _settled(
+        self, question: Question, responder: Responder, stages: Awaitable[Flight | None]
+    ) -> Flight | None:
+        """However the stages end, the call has one reply and is settled once: here, or by the flight that took it."""
+        call = question.call
+        flight = None
+        try:
+            flight = await stages
         except TenfoldError as error:
             call.error = error
-            respond.fail(call, error, dialect, responder)
+            respond.fail(call, error, question.dialect, responder)
         except responder.gone:
             _cancelled(call)
         except CancelledError:
             _cancelled(call)
             raise
         finally:
-            settle(call, target)
-            if call.admission is not None:
-                self._admit.leave(call)
-            self._sink.record(call)
-
-    async def _whole(self, question: Question, target: Target, exchange: Exchange, responder: Responder) -> None:
-        call = question.call
-        body = await exchange.read()
-        call.first_byte = time.perf_counter()
-        call.stream_bytes = len(body)
-        body = read_reply(question, target, body)
-        price(call, target)
-        respond.whole(call, body, responder)
-        self._lookup.store(call, body)
-
-    async def _stream(self, question: Question, target: Target, exchange: Exchange, responder: Responder) -> None:
-        """Forward as it comes. From here on an error is an event of the stream: its status line is gone."""
-        call = question.call
-        await check_stream_head(exchange, target)
-        sender = respond.begin_stream(call, responder)
-        relay = (PassingRelay if question.speaks(target) else TranslatingRelay)(question, target, exchange)
-        kept: list[bytes] | None = [] if call.cache_state == "miss" else None
-        try:
-            async with aclosing(relay.frames()) as stream:
-                async for frames in stream:
-                    if kept is not None:
-                        kept = self._lookup.keep(kept, frames)
-                    await sender.send_bytes(frames)
-        except UpstreamError as error:
-            # The transport cannot know that a reply had begun to reach somebody when its connection was lost.
-            broken = error
-            if isinstance(error, UpstreamUnavailable):
-                broken = BrokenStream(error.message)
-                broken.__cause__ = error
-            call.status, call.error = "cut", broken
-            await sender.send_bytes(question.dialect.error_frame(broken, call.request_id))
-            return
-        finally:
-            relay.left()
-        if call.error is not None:  # the upstream told of its failure in its own words, which went through
-            call.status = "cut"
-            return
-        call.status = "ok"
-        if kept is not None:
-            self._lookup.store(call, b"".join(kept))
+            if flight is None:
+                # 7 settle
+                settle(call, question.target)
+                if call.admission is not None:
+                    self._admit.leave(call)
+                self._sink.record(call)
+        return flight
 
 
-async def _replay(call: Call, answer: Answer, responder: Responder) -> None:
+async def _reuse(call: Call, answer: Answer, responder: Responder) -> None:
     call.cost_nano = 0
     if answer.stream:
         await respond.begin_stream(call, responder).send_bytes(answer.body)

@@ -14,14 +14,14 @@ EVENT_STREAM = header_lines(
         ("x-accel-buffering", "no"),  # nginx and kin would hold events back
     ]
 )
+_STOP = "x-should-retry: false\r\n"  # the vendors' SDKs would try a conflict again, and heed this
 _ID_HEADERS = frozenset(("x-request-id", "request-id", "x-goog-request-id"))  # an upstream's has its own header
 
 
 def whole(call: Call, body: bytes, responder: Responder) -> None:
     """A good reply in one piece."""
     call.status, call.http_status = "ok", 200
-    cost = "" if call.cost_nano is None else f"tenfold-cost-usd: {format_usd(call.cost_nano)}\r\n"
-    responder.whole(200, f"{JSON}{_about(call)}{cost}", body)
+    responder.whole(200, f"{JSON}{_about(call)}{_cost(call)}", body)
 
 
 def begin_stream(call: Call, responder: Responder) -> Sender:
@@ -30,12 +30,25 @@ def begin_stream(call: Call, responder: Responder) -> Sender:
     return responder.stream(200, EVENT_STREAM + _about(call))
 
 
+def replay(call: Call, responder: Responder, body: bytes | None) -> Sender | None:
+    """What an idempotency key has stored, under the status on the call. `body` None: a stream, to be sent."""
+    headers = f"{_about(call)}idempotency-replayed: true\r\n"
+    if body is None:
+        return responder.stream(call.http_status, EVENT_STREAM + headers)
+    stop = "" if call.http_status < 400 else _STOP
+    responder.whole(call.http_status, f"{JSON}{headers}{stop}{_cost(call)}", body)
+    return None
+
+
 def fail(call: Call, error: TenfoldError, dialect: ClientDialect, responder: Responder) -> None:
     """The error as this dialect's clients know it; an upstream's own status is kept."""
     call.http_status = error.status
-    carried = {name for name, _ in call.carried}  # both may tell the upstream's limits
-    limits = header_lines(header for header in _retry_headers(error) if header[0] not in carried)
-    responder.whole(error.status, f"{JSON}{_about(call)}{limits}", dialect.encode_error(error, call.request_id))
+    told = {name for name, _ in call.carried}  # both may tell the upstream's limits
+    if call.admission is not None:
+        told |= _names(call.admission.headers)
+    limits = header_lines(header for header in _retry_headers(error) if header[0] not in told)
+    stop = _STOP if error.status == 409 and not error.retryable else ""
+    responder.whole(error.status, f"{JSON}{_about(call)}{limits}{stop}", dialect.encode_error(error, call.request_id))
 
 
 def refuse(error: TenfoldError, dialect: ClientDialect, request_id: str, responder: Responder) -> None:
@@ -59,16 +72,30 @@ def _retry_headers(error: TenfoldError) -> list[tuple[str, str]]:
     return headers
 
 
+def _cost(call: Call) -> str:
+    return "" if call.cost_nano is None else f"tenfold-cost-usd: {format_usd(call.cost_nano)}\r\n"
+
+
 def _about(call: Call) -> str:
-    cache = f"hit; layer=memory; age={call.cached_age_s}" if call.cache_state == "hit" else call.cache_state
+    cache: str = call.cache_state
+    if cache == "hit":
+        cache = f"hit; layer=memory; age={call.cached_age_s}"
+    elif cache == "coalesced":
+        cache = "hit; layer=coalesced"
     ids = request_id_lines(call.dialect, call.request_id)
+    limits = "" if call.admission is None else call.admission.headers
     more = ""
     if call.carried or call.upstream_request_id or call.ignored:
-        pairs = list(call.carried)
+        own = _names(limits)
+        pairs = [pair for pair in call.carried if pair[0] not in own]  # ours are what holds for the client here
         if call.upstream_request_id:
             pairs.append(("tenfold-upstream-request-id", call.upstream_request_id))
         if call.ignored:
             pairs.append(("tenfold-ignored-params", ", ".join(call.ignored)))
         more = header_lines(pairs)
-    limits = "" if call.admission is None else call.admission.headers
     return f"{ids}tenfold-cache: {cache}\r\n{call.served_by}{more}{limits}"
+
+
+def _names(lines: str) -> set[str]:
+    """Of the headers in these lines."""
+    return {line.partition(":")[0].lower() for line in lines.split("\r\n") if line}
