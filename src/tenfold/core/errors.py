@@ -148,6 +148,7 @@ class RateLimited(TenfoldError):
     """Too many of these in too short a time; `Retry-After` says when to try again."""
 
     status, code, retryable = 429, "rate_limit_exceeded", True
+    headers = ""  # lines (core.headers) that say where the limits stand
 
 
 class UpstreamError(TenfoldError):
