@@ -21,11 +21,14 @@ DIRECTORY_TABLES = {
     "session_directory",  # digest of a session token -> tenant
     "members",  # serving processes that share the database
     "tenant_changes",  # what processes keep in memory of a tenant, and must read again
+    "budget_holders",  # process -> tenants in which it has leases
+    "budget_alert_tenants",  # tenants that have alerts to deliver
 }
 
 # Run with the rights of their owner, so each is a hole in the wall: with a fixed search path, and not for everyone.
 DEFINER_FUNCTIONS = {
     "ensure_receipt_partitions",  # the app may not create tables; takes a day and a number of days
+    "drop_receipt_partitions",  # nor drop any; takes a number of days, and drops no day younger than 35
 }
 
 # Partitions are tables as well and are reached on their own, so they are held to the same rules.

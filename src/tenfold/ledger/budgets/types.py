@@ -30,6 +30,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     alerts: tuple[int, ...] = (80, 100)
     owner: Owner = "tenant"  # only the operator changes the operator's
     created_at: datetime
+    ended_at: datetime | None = None
 
 
 class Spender(Struct, frozen=True, kw_only=True):
@@ -77,4 +78,47 @@ class Lease(Struct, frozen=True, kw_only=True):
     holder: UUID
     granted_nano: int  # net of what was given back
     settled_nano: int
+    charged_nano: int = (
+        0  # its holder vanished: counts as settled in the period, until receipts or the holder tell better
+    )
     closed: bool = False
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """The answer to a process that asked for more of a budget: how the database has its lease now. Times are those of
+    the database's clock."""
+
+    lease: Lease
+    amount_nano: int  # granted by this answer; 0: refused, or nothing was wanted
+    period_end: datetime | None  # None: total
+    ends_in_s: float | None
+    settled_nano: int  # of the whole period
+    remaining_nano: int  # limit - settled - held after this answer; negative where a soft budget was passed
+
+
+class Return(Struct, frozen=True, kw_only=True):
+    """What a holder gives back of a lease. `done`: it has no call in flight on it, so the lease closes as soon as the
+    receipts of all its calls have arrived."""
+
+    lease_id: UUID
+    amount_nano: int
+    done: bool = False
+
+
+class BudgetAlert(Struct, frozen=True, kw_only=True):
+    """A budget has reached `percent` of its limit in a period. `tries` were made to deliver it before."""
+
+    id: UUID
+    tenant_id: TenantId
+    budget_id: UUID
+    per: Per
+    subject: str  # "" for a tenant's
+    period: Period
+    period_start: datetime
+    percent: int
+    limit_nano: int
+    spent_nano: int
+    hard: bool
+    at: datetime
+    tries: int = 0
+    delivered: bool = False
