@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenfold.inference.admit import Held
 from tenfold.providers.transport.fake import FakeReply
 from tests.support.pipeline import FRAMES, Client, World, asking, streamed, whole
 
@@ -42,7 +43,8 @@ async def test_a_call_cancelled_in_its_stream_is_settled_with_an_estimate(client
 
 @pytest.mark.parametrize("reply", [FakeReply(silent=True), whole("openai", stop_at=20, then="hang")])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_call_cancelled_while_it_waits_is_settled_without_usage(reply: FakeReply, stream: bool) -> None:
+async def test_a_call_cancelled_while_it_waits_is_charged_at_its_bound(reply: FakeReply, stream: bool) -> None:
+    """The provider has the request and may answer it to nobody."""
     world = World({"openai": [reply]})
     task = asyncio.create_task(world.ask(asking("openai", stream=stream)))
     for _ in range(5):
@@ -50,7 +52,11 @@ async def test_a_call_cancelled_while_it_waits_is_settled_without_usage(reply: F
     assert len(world.sent) == 1
     assert world.gate.in_flight == 1
     await cancelled(world, task)
-    assert world.outcomes.only.usage is None
+    call = world.outcomes.only
+    assert call.estimated
+    assert isinstance(call.admission, Held)
+    assert call.admission.bound is not None
+    assert call.cost_nano == call.admission.bound.nano > 0
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3])

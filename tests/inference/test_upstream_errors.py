@@ -105,7 +105,9 @@ async def test_a_malformed_reply_is_a_502(client: str, upstream: str, body: byte
     assert told.status == 502
     assert told.json["error"]["message"]
     call = world.outcomes.only
-    assert (call.status, call.usage, call.cost_nano) == ("error", None, None)
+    assert call.status == "error"
+    assert call.estimated == (call.cost_nano is not None)
+    assert (call.cost_nano is None) == body.startswith(b"<"), "only a page is surely not billed"
     world.assert_settled()
 
 

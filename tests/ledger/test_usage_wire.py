@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenfold.core.usage import Usage
-from tenfold.core.usage_wire import MAX_COUNT, anthropic_usage, gemini_usage, openai_usage
+from tenfold.core.usage_wire import MAX_COUNT, anthropic_usage, gemini_usage, openai_reply_usage, openai_usage
 
 READERS = [openai_usage, anthropic_usage, gemini_usage]
 
@@ -49,6 +49,15 @@ def test_reasoning_beside_the_completion_is_output_when_the_total_says_so() -> N
     inside = openai_usage({"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30, **details})
     assert beside == Usage(input_tokens=10, output_tokens=50, reasoning_tokens=30)
     assert inside == Usage(input_tokens=10, output_tokens=20, reasoning_tokens=20)
+
+
+def test_what_only_the_total_tells_is_output() -> None:
+    """Real figures of Gemini behind OpenAI's dialect, whose thoughts stand in the total alone."""
+    usage = {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}
+    assert openai_usage(usage) == Usage(input_tokens=35, output_tokens=74, reasoning_tokens=62)
+    assert openai_reply_usage(msgspec.json.encode({"usage": usage})) == openai_usage(usage)
+    less = openai_usage(usage | {"total_tokens": 40})
+    assert less == Usage(input_tokens=35, output_tokens=12)
 
 
 def test_anthropic_counts_are_added_up_to_totals() -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import json
 
@@ -22,6 +22,7 @@ from tenfold.core.ids import KeyId, TenantId, uuid7
 from tenfold.core.principal import ALL_SCOPES, Principal
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
+from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.lookup import Lookup, Policy
 from tenfold.inference.pipeline import Pipeline
@@ -39,6 +40,7 @@ from tenfold.providers.transport.fake import FakeReply, FakeRequest, FakeTranspo
 from tests.support.admission import FreeAdmission
 
 MODEL = "m"
+MODEL_OUTPUT = 10_000  # tokens it writes where a request does not say
 INPUT_NANO, OUTPUT_NANO = 1_000, 2_000
 """What a token costs here, in 10^-9 USD."""
 
@@ -232,9 +234,11 @@ class World:
         max_entry_bytes: int = 1 << 18,
         max_reply_bytes: int = 1 << 16,
         keys: IdempotencyRows | None = None,
+        ceilings: Ceilings | None = None,
+        broken_streams: Literal["bound", "received"] = "bound",
     ) -> None:
         self.transports = {name: FakeTransport(script) for name, script in scripts.items()}
-        self.admission = FreeAdmission(max_in_flight)
+        self.admission = FreeAdmission(max_in_flight, ceilings)
         self.gate = self.admission.gate
         self.cache = ExactCache(max_bytes=1 << 20, max_entry_bytes=max_entry_bytes, ttl_s=60)
         self.clock = FakeClock()
@@ -247,6 +251,8 @@ class World:
                 upstream_model=upstream_model,
                 prices=prices or FixedPrice(),
                 ask_usage=ask_usage,
+                max_output_tokens=MODEL_OUTPUT,
+                broken_streams=broken_streams,
             )
             for name, transport in self.transports.items()
         )

@@ -107,6 +107,7 @@ def _targets(
                 ask_usage=seller.stream_usage,
                 max_input_tokens=entry.max_input_tokens or limits.max_input_tokens,
                 max_output_tokens=entry.max_output_tokens or limits.max_output_tokens,
+                broken_streams=settings.budgets.broken_streams,
             )
         )
     return targets

@@ -69,8 +69,12 @@ class OpenAIUsage(Struct, kw_only=True):
             return None
         cached = _part(into.get("cached_tokens"), input_tokens) or _part(self.cached_tokens, input_tokens)
         reasoning = _part(out.get("reasoning_tokens"))
-        if reasoning and _part(self.total_tokens) == input_tokens + output_tokens + reasoning:
-            output_tokens += reasoning  # xAI counts reasoning beside the completion; its own total says so
+        beside = _part(self.total_tokens) - input_tokens - output_tokens
+        if beside > 0:
+            # xAI and Google's server of this dialect count reasoning beside the completion, and bill it; their totals
+            # say so. Where total and parts disagree for another reason, the larger is what may be billed.
+            output_tokens += beside
+            reasoning = reasoning or beside
         return Usage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
@@ -192,6 +196,7 @@ class _PlainOut(Struct):
 class _PlainUsage(Struct):
     prompt_tokens: int
     completion_tokens: int
+    total_tokens: int = 0
     prompt_tokens_details: _PlainIn | None = None
     completion_tokens_details: _PlainOut | None = None
     cached_tokens: int = 0
@@ -203,6 +208,7 @@ class _PlainUsage(Struct):
             self.cached_tokens
             or (into is not None and (into.cached_tokens or into.cache_write_tokens or into.audio_tokens))
             or (out is not None and (out.reasoning_tokens or out.audio_tokens))
+            or self.total_tokens > self.prompt_tokens + self.completion_tokens
             or not 0 <= self.prompt_tokens <= MAX_COUNT
             or not 0 <= self.completion_tokens <= MAX_COUNT
         ):

@@ -58,13 +58,14 @@ class Gate:
 class Held:
     """What one call holds from `enter` to `leave`: core.call.Admission."""
 
-    __slots__ = ("begun", "bound", "limits", "reservation", "tell_budget")
+    __slots__ = ("begun", "bound", "given_up", "limits", "reservation", "tell_budget")
 
     def __init__(self, tell_budget: bool) -> None:
         self.tell_budget = tell_budget
         self.limits: LimitHold | None = None
         self.bound: Bound | None = None
         self.reservation: Reservation | None = None
+        self.given_up: list[Reservation] = []  # of attempts that may be billed although they told nothing
         self.begun = False
 
     @property
@@ -77,7 +78,9 @@ class Held:
 
     @property
     def leases(self) -> tuple[UUID, ...]:
-        return () if self.reservation is None else self.reservation.leases
+        if self.reservation is None or not self.given_up:
+            return () if self.reservation is None else self.reservation.leases
+        return tuple(dict.fromkeys(lease for one in (*self.given_up, self.reservation) for lease in one.leases))
 
 
 class Admit:
@@ -105,7 +108,7 @@ class Admit:
     async def reserve(self, call: Call, route: Route) -> None:
         """Everything the call may use at most is set aside, and its receipt drafted: a provider may be asked.
         Raises PriceUnknown, CostCeilingExceeded, BudgetExceeded, RateLimited, Overloaded, StoreUnavailable."""
-        held, peek, options = _held(call), call.peek, call.options
+        held, peek = _held(call), call.peek
         assert peek is not None
         assert held.limits is not None
         bound = bound_of(call, route)
@@ -115,37 +118,65 @@ class Admit:
         await self._limits.reserve(
             held.limits,
             model=call.model,
-            end_user=options.end_user or peek.user,
+            end_user=call.options.end_user or peek.user,
             tokens=-(-len(call.body) // _BYTES_PER_TOKEN) + output_tokens,
             nano=bound.nano,
         )
-        reservation = await self._budgets.reserve(
-            Spender(
-                tenant_id=call.principal.tenant_id,
-                endpoint=call.operation,
-                model=call.model,
-                key_id=call.principal.key_id,
-                feature=options.feature,
-                run=options.run,
-            ),
-            bound.nano,
-        )
+        reservation = await self._budgets.reserve(_spender(call), bound.nano)
         held.reservation, held.bound = reservation, bound
         self._journal.begin(call, bound)
         held.begun = True
+
+    async def reserve_again(self, call: Call) -> None:
+        """Room for one more attempt beside one that was given up and may be billed: that one's bound is lost, and the
+        draft of the receipt says so. Raises as `reserve`; then nothing has changed."""
+        held = _held(call)
+        bound, reservation = held.bound, held.reservation
+        assert bound is not None and reservation is not None
+        times = len(held.given_up) + 2
+        both = Bound(
+            input_tokens=bound.input_tokens * times,
+            output_tokens=bound.output_tokens * times,
+            nano=bound.nano * times,
+            input_nano=bound.input_nano * times,
+            output_nano=bound.output_nano * times,
+        )
+        self._ceilings.check(call, both)
+        another = await self._budgets.reserve(_spender(call), bound.nano)
+        held.given_up.append(reservation)
+        held.reservation = another
+        call.lost_nano += bound.nano
+        call.unanswered = False
+        self._journal.begin(call, both)
 
     def leave(self, call: Call) -> None:
         """The call has ended and its cost is known: the rest is given back, and the receipt is final."""
         held = _held(call)
         cost = call.cost_nano or 0
         if held.reservation is not None:
-            self._budgets.settle(held.reservation, cost)
+            rest = cost
+            for reservation in held.given_up:
+                lost = 0 if held.bound is None else min(held.bound.nano, rest)
+                self._budgets.settle(reservation, lost)
+                rest -= lost
+            self._budgets.settle(held.reservation, rest)
         self._journal.end(call)
         if held.limits is not None:
             usage = call.usage if held.begun else None
             tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
             self._limits.leave(held.limits, tokens=tokens, nano=cost)
         self._gate.leave(call.principal.tenant_id)
+
+
+def _spender(call: Call) -> Spender:
+    return Spender(
+        tenant_id=call.principal.tenant_id,
+        endpoint=call.operation,
+        model=call.model,
+        key_id=call.principal.key_id,
+        feature=call.options.feature,
+        run=call.options.run,
+    )
 
 
 def _held(call: Call) -> Held:

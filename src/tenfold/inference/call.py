@@ -88,8 +88,8 @@ async def _attempt(question: Question, target: Target, number: int) -> Exchange:
     call.unanswered = True
     try:
         exchange = await target.provider.send(request, carried)
-    except UpstreamError as error:
-        call.unanswered = error.unanswered
+    except TenfoldError as error:
+        call.unanswered = isinstance(error, UpstreamError) and error.unanswered
         raise
     except CancelledError as left:
         target.mark(call)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tenfold.core.call import Call
 from tenfold.core.errors import ModelNotFound
@@ -69,7 +69,8 @@ _MINI_IMAGE_TOKENS = 48_169
 class Target:
     """One upstream model. Holds its current quote, so that a call looks no price up, and how large a call to it can be.
 
-    `max_input_tokens`: of its context window; None, as for `max_output_tokens`: not known.
+    `max_input_tokens`: of its context window; None, as for `max_output_tokens`: not known. `broken_streams`: what is
+    charged when it does not tell its usage, see the setting of that name.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Target:
         ask_usage: bool = True,
         max_input_tokens: int | None = None,
         max_output_tokens: int | None = None,
+        broken_streams: Literal["bound", "received"] = "bound",
     ) -> None:
         self.provider = provider
         self.upstream_model = upstream_model
         self.ask_usage = ask_usage
+        self.broken_streams = broken_streams
         self.window = max_input_tokens or UNKNOWN_WINDOW
         self.most_output = max(max_output_tokens or UNKNOWN_OUTPUT, _LEAST_OUTPUT)
         self.searches = _SEARCHES.search(upstream_model) is not None

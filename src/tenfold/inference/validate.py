@@ -3,7 +3,8 @@
 import time
 from collections.abc import AsyncGenerator
 
-from msgspec import structs
+from msgspec import DecodeError, Struct, structs
+from msgspec.json import Decoder
 
 from tenfold.core.chat import ChatEvent, Ended, Failed, Metered, Started
 from tenfold.core.errors import BrokenStream, UpstreamError
@@ -17,6 +18,16 @@ _CUT = "The provider's stream ended before the reply was complete."
 
 def read_reply(question: Question, target: Target, body: bytes) -> bytes:
     """The body for the client; its usage is put on the call. Raises UpstreamError for a body that is no reply."""
+    call = question.call
+    try:
+        return _read_reply(question, target, body)
+    except UpstreamError:
+        if call.usage is None and _is_refusal(body):
+            call.unanswered = False
+        raise
+
+
+def _read_reply(question: Question, target: Target, body: bytes) -> bytes:
     call, wire = question.call, target.provider.wire
     if call.operation == "embeddings":
         embeddings = wire.decode_embeddings(body)
@@ -33,14 +44,39 @@ def read_reply(question: Question, target: Target, body: bytes) -> bytes:
     return body
 
 
-async def check_stream_head(exchange: Exchange, target: Target) -> None:
+async def check_stream_head(question: Question, target: Target, exchange: Exchange) -> None:
     """A server that answers a streaming request with a page or an error object did not begin a stream.
 
     Raises UpstreamError. A missing or odd content type is let through: many servers that stream well send one.
     """
     content_type = exchange.header(b"content-type") or b""
     if content_type.startswith((b"application/json", b"text/html")):
-        raise target.provider.wire.decode_error(502, exchange.headers, await exchange.read())
+        call, wire = question.call, target.provider.wire
+        body = await exchange.read()
+        call.usage = wire.usage_of_reply(body)  # it may be the whole reply of a server that does not stream
+        call.unanswered = not _is_refusal(body)
+        raise wire.decode_error(502, exchange.headers, body)
+
+
+class _Answer(Struct):
+    error: object = None
+
+
+_ANSWER = Decoder(_Answer)
+
+
+def _is_refusal(body: bytes) -> bool:
+    """Whether this is a whole error object or a page: what no provider charges for."""
+    if body.lstrip()[:1] == b"<":
+        return True
+    try:
+        return bool(_ANSWER.decode(body).error)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _first_frame(head: bytes) -> bytes:
+    return head.replace(b"\r\n", b"\n").partition(b"\n\n")[0] + b"\n\n"
 
 
 class PassingRelay:
@@ -70,6 +106,8 @@ class PassingRelay:
             call.usage = facts.usage
         elif facts.failed:
             call.error = BrokenStream("The provider ended the stream with an error.")
+            first = _first_frame(guard.head)
+            call.unanswered = not self._wire.stream_facts(first, first).failed  # it began with it: a refusal
         else:
             raise BrokenStream(_CUT)
         if rest:
@@ -90,6 +128,7 @@ class TranslatingRelay:
         self._question = question
         self._decoder = target.provider.wire.stream_decoder()
         self._exchange = exchange
+        self._begun = False
         self._ended = False
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
@@ -120,6 +159,8 @@ class TranslatingRelay:
         """Read usage, failure and the end off the events."""
         call = self._question.call
         for event in events:
+            if not isinstance(event, Failed):
+                self._begun = True
             if isinstance(event, Metered):
                 call.usage = event.usage
             elif isinstance(event, Started):
@@ -128,5 +169,6 @@ class TranslatingRelay:
                 call.error = UpstreamError(
                     event.message, status=event.status, kind=event.kind, upstream_code=event.code
                 )
+                call.unanswered = self._begun
             elif isinstance(event, Ended):
                 self._ended = True

@@ -1,8 +1,10 @@
 """Errors as OpenAI's API words them, whole or as the last frame of a stream."""
 
+from typing import Any
+
 from msgspec import json
 
-from tenfold.core.errors import TenfoldError, UpstreamError
+from tenfold.core.errors import BudgetExceeded, TenfoldError, UpstreamError
 from tenfold.core.sse import sse
 
 _TYPES = {
@@ -11,6 +13,7 @@ _TYPES = {
     408: "timeout_error",
     429: "rate_limit_error",
 }
+_QUOTA = "insufficient_quota"  # OpenAI's word for money that has run out
 
 
 def encode_error(error: TenfoldError) -> bytes:
@@ -22,17 +25,23 @@ def error_frame(error: TenfoldError) -> bytes:
     return sse(encode_error(error))
 
 
-def _error_object(error: TenfoldError) -> dict[str, str | None]:
-    """A provider's own type and code are kept where it gave them."""
+def _error_object(error: TenfoldError) -> dict[str, Any]:
+    """A provider's own type and code are kept where it gave them. `details`, which OpenAI has not, tells of a refusal
+    of ours what a program needs to act on it."""
     kind, code = None, None
     if isinstance(error, UpstreamError):
         kind, code = error.kind, error.upstream_code
-    return {
+    elif isinstance(error, BudgetExceeded):
+        kind = _QUOTA
+    told: dict[str, Any] = {
         "message": error.message,
         "type": kind or _type(error.status),
         "param": error.param,
         "code": code or error.code,
     }
+    if error.details is not None and not isinstance(error, UpstreamError):
+        told["details"] = error.details
+    return told
 
 
 def _type(status: int) -> str:
