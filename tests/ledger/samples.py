@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.usage import Usage
@@ -52,6 +53,29 @@ def full_receipt(tenant_id: TenantId) -> Receipt:
         feature="support",
         task="T-17",
         end_user="Zoë",
+        run="run-9",
+        leases=(UUID(int=11), UUID(int=12)),
+        draft=True,
+    )
+
+
+def draft(final: Receipt) -> Receipt:
+    """What is written down before the call of this receipt asks a provider."""
+    return structs.replace(
+        final,
+        status="cut",
+        http_status=500,
+        latency_ms=0,
+        first_byte_ms=None,
+        provider=None,
+        model_used=None,
+        error_code=None,
+        usage=Usage(input_tokens=90_000, output_tokens=4096),
+        input_nano=9_000_000,
+        output_nano=900_000,
+        total_nano=9_900_000,
+        estimated=True,
+        draft=True,
     )
 
 

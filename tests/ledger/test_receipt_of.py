@@ -12,8 +12,8 @@ from tenfold.core.errors import RateLimited
 from tenfold.core.ids import KeyId, TenantId, uuid7
 from tenfold.core.principal import Principal
 from tenfold.core.usage import Usage
-from tenfold.ledger.receipts import receipt_of
-from tenfold.ledger.types import MAX_TEXT
+from tenfold.inference.bound import Bound
+from tenfold.ledger.types import MAX_TEXT, draft_of, receipt_of
 
 PRINCIPAL = Principal(tenant_id=TenantId(uuid7()), tenant_slug="acme", key_id=KeyId(uuid7()))
 
@@ -49,6 +49,27 @@ def test_a_call_that_failed_before_it_reached_anyone() -> None:
     assert (made.status, made.http_status, made.error_code) == ("error", 429, "rate_limit_exceeded")
     assert (made.provider, made.usage, made.total_nano, made.priced) == (None, None, None, False)
     assert (made.latency_ms, made.first_byte_ms) == (0, None)
+
+
+def test_a_call_about_to_ask_a_provider() -> None:
+    begun = call(CallOptions(feature="support", run="run-9"))
+    begun.stream, begun.cache_state = True, "miss"
+    bound = Bound(input_tokens=900, output_tokens=100, nano=11, input_nano=6, output_nano=4)
+    made = draft_of(begun, bound)
+    begun.status, begun.http_status, begun.finished = "ok", 200, begun.started + 1
+    final = receipt_of(begun)
+    assert (made.draft, final.draft) == (True, False)
+    assert (made.id, made.tenant_id, made.at) == (final.id, final.tenant_id, final.at)  # what the database knows it by
+    assert (made.status, made.http_status, made.estimated) == ("cut", 500, True)
+    assert made.usage == Usage(input_tokens=900, output_tokens=100)
+    assert (made.input_nano, made.output_nano, made.total_nano) == (6, 4, 11)
+    assert (made.feature, made.run, made.stream, made.cache, made.model_asked) == (
+        "support",
+        "run-9",
+        True,
+        "miss",
+        "fast",
+    )
 
 
 @pytest.mark.parametrize("model", ["m" * 10_000, "a\0b", "\ud800lone", "Zoë", ""])

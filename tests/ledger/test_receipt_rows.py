@@ -1,16 +1,21 @@
 """Receipts at rest: one contract for the fake and for Postgres, then what only Postgres must uphold."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec import structs
 
+from tenfold.core.call import CacheState
 from tenfold.core.ids import KeyId, TenantId, uuid7
+from tenfold.ledger.fake import FakeReceiptRows
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
-from tenfold.ledger.types import Cursor, GroupBy
-from tenfold.store import Store
+from tenfold.ledger.types import Cursor, GroupBy, Receipt
+from tenfold.store import Store, Transaction
 
 from .samples import START, add_tenant, bare_receipt, full_receipt, receipt
 
@@ -31,6 +36,66 @@ async def test_a_receipt_added_again_counts_once(rows: ReceiptRows, tenants: Ten
     await rows.add(tenants[0], [second, first])
     (total,) = await rows.spend(tenants[0], since=LONG_AGO, group_by="total")
     assert (total.calls, total.total_nano) == (2, 660_000)
+
+
+async def test_adding_tells_which_were_not_there_before(rows: ReceiptRows, tenants: Tenants) -> None:
+    first, second, third = (receipt(tenants[0], second=n) for n in range(3))
+    assert await rows.add(tenants[0], [first, second]) == [first, second]
+    assert await rows.add(tenants[0], [second, third, first, third]) == [third]
+    assert await rows.add(tenants[0], [first]) == []
+
+
+async def test_of_two_with_one_id_the_first_is_kept(rows: ReceiptRows, tenants: Tenants) -> None:
+    first = receipt(tenants[0])
+    assert await rows.add(tenants[0], [first, structs.replace(first, status="error")]) == [first]
+    assert await rows.recent(tenants[0], limit=9) == [first]
+
+
+async def test_every_state_of_the_cache_can_be_told(rows: ReceiptRows, tenants: Tenants) -> None:
+    states = get_args(CacheState)
+    await rows.add(tenants[0], [receipt(tenants[0], cache=state) for state in states])
+    assert {one.cache for one in await rows.recent(tenants[0], limit=9)} == set(states)
+    (total,) = await rows.spend(tenants[0], since=LONG_AGO, group_by="total")
+    assert total.cache_hits == 2  # hit, coalesced
+
+
+class Heard:
+    """An effect, in both forms, that may be told to fail."""
+
+    def __init__(self) -> None:
+        self.told: list[Receipt] = []
+        self.fails = False
+
+    async def on_fake(self, _tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+        if self.fails:
+            raise ValueError("no")
+        self.told += receipts
+
+    async def on_postgres(self, tx: Transaction, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+        kept = await tx.fetchval("SELECT count(*) FROM receipts WHERE tenant_id = $1", tenant_id)
+        assert kept >= len(receipts)  # the same transaction
+        await self.on_fake(tenant_id, receipts)
+
+
+async def test_effects_hear_of_each_new_receipt_once_and_of_none_that_is_not_kept(
+    rows: ReceiptRows, tenants: Tenants, request: pytest.FixtureRequest
+) -> None:
+    one, heard = tenants[0], Heard()
+    if isinstance(rows, PostgresReceiptRows):
+        rows = PostgresReceiptRows(request.getfixturevalue("store"), effects=[heard.on_postgres])
+    else:
+        rows = FakeReceiptRows(effects=[heard.on_fake])
+    first, second, third = (receipt(one, second=n) for n in range(3))
+    await rows.add(one, [first, second])
+    await rows.add(one, [second, first])
+    assert heard.told == [first, second]
+    heard.fails = True
+    with pytest.raises(ValueError, match="no"):
+        await rows.add(one, [second, third])
+    assert await rows.recent(one, limit=9) == [second, first]
+    heard.fails = False
+    await rows.add(one, [second, third])
+    assert heard.told == [first, second, third]
 
 
 async def test_pages_hold_every_receipt_once_also_of_the_same_moment(rows: ReceiptRows, tenants: Tenants) -> None:
@@ -77,6 +142,7 @@ async def test_spend_sums_what_is_known_and_counts_what_is_not(rows: ReceiptRows
         ("provider", ["main", None]),
         ("end_user", [None]),
         ("task", [None]),
+        ("run", [None, "run-9"]),
     ],
 )
 async def test_spend_by_group_tells_the_dearest_first(
@@ -89,8 +155,8 @@ async def test_spend_by_group_tells_the_dearest_first(
             receipt(one, model_used="dear", total_nano=9_000_000, feature="support", key_id=KeyId(UUID(int=7))),
             receipt(one),
             receipt(one, second=86_400, model_used=None, model_asked="asked", operation="embeddings", total_nano=1)
-            if group_by != "feature"
-            else receipt(one, feature="search", total_nano=1),
+            if group_by not in ("feature", "run")
+            else receipt(one, feature="search", run="run-9", total_nano=1),
             bare_receipt(one) if group_by in ("status", "provider") else receipt(one, total_nano=2),
         ],
     )
@@ -98,7 +164,7 @@ async def test_spend_by_group_tells_the_dearest_first(
 
 
 async def test_nothing_to_add_is_fine(rows: ReceiptRows, tenants: Tenants) -> None:
-    await rows.add(tenants[0], [])
+    assert await rows.add(tenants[0], []) == []
     assert await rows.recent(tenants[0], limit=1) == []
 
 

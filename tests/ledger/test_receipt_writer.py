@@ -1,29 +1,36 @@
 """The writer: every recorded receipt ends in the database exactly once, whatever goes away in between."""
 
 import asyncio
+import errno
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tenfold.core.call import Call
 from tenfold.core.clock import FakeClock
-from tenfold.core.errors import StoreUnavailable
+from tenfold.core.errors import Overloaded, StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.principal import Principal
+from tenfold.inference.bound import Bound
 from tenfold.ledger import receipts as receipts_module
 from tenfold.ledger.fake import FakeReceiptRows
+from tenfold.ledger.intake import REFUSED_FILE
+from tenfold.ledger.journal import Journal
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
-from tenfold.ledger.receipts import DAYS_AHEAD, LAST_RETRY_S, PREPARE_RETRY_S, REFUSED_FILE, ReceiptWriter
-from tenfold.ledger.spill import SpillFile
+from tenfold.ledger.receipts import DAYS_AHEAD, LAST_RETRY_S, PREPARE_RETRY_S, ReceiptWriter
+from tenfold.ledger.segments import read_finals, read_lines, segments_of
 from tenfold.ledger.types import Receipt
 from tenfold.store import Store
 
-from .samples import add_tenant, full_receipt, receipt
+from .samples import add_tenant, receipt
 
 ONE, TWO = TenantId(uuid7()), TenantId(uuid7())
+MakeJournal = Callable[[], Journal]
 
 
 @pytest.fixture
@@ -32,8 +39,13 @@ def fake() -> FakeReceiptRows:
 
 
 @pytest.fixture
-def writer(fake: FakeReceiptRows, tmp_path: Path, clock: FakeClock) -> ReceiptWriter:
-    return ReceiptWriter(fake, tmp_path / "receipts", clock)
+def journal(make_journal: MakeJournal) -> Journal:
+    return make_journal()
+
+
+@pytest.fixture
+def writer(fake: FakeReceiptRows, journal: Journal, clock: FakeClock) -> ReceiptWriter:
+    return ReceiptWriter(fake, journal, clock)
 
 
 def some(count: int, tenant_id: TenantId = ONE) -> list[Receipt]:
@@ -53,6 +65,10 @@ def _id(one: Receipt) -> str:
     return one.id.hex
 
 
+def on_disk(journal: Journal) -> list[Receipt]:
+    return [one for path in segments_of(journal.folder) for one in read_lines(path).receipts]
+
+
 class GatedRows(FakeReceiptRows):
     """Holds every `add` until the gate is open."""
 
@@ -61,10 +77,33 @@ class GatedRows(FakeReceiptRows):
         self.began = asyncio.Event()
         self.gate = asyncio.Event()
 
-    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> list[Receipt]:
         self.began.set()
         await self.gate.wait()
-        await super().add(tenant_id, receipts)
+        return await super().add(tenant_id, receipts)
+
+
+def call() -> Call:
+    principal = Principal(tenant_id=ONE, tenant_slug="acme", key_id=None)
+    return Call(principal=principal, operation="chat", dialect="openai", body=b"{}")
+
+
+BOUND = Bound(input_tokens=900, output_tokens=100, nano=5_000_001, input_nano=3_000_000, output_nano=2_000_000)
+
+
+async def test_a_call_is_drafted_and_then_final(writer: ReceiptWriter, fake: FakeReceiptRows, journal: Journal) -> None:
+    one = call()
+    writer.begin(one, BOUND)
+    journal.flush()
+    (drafted,) = on_disk(journal)
+    assert (drafted.id, drafted.draft, drafted.estimated, drafted.total_nano) == (one.id, True, True, 5_000_001)
+    await writer.flush()
+    assert fake.all == []  # nothing of a call in flight
+    one.status, one.http_status = "ok", 200
+    writer.end(one)
+    await writer.flush()
+    (final,) = fake.all
+    assert (final.id, final.draft, final.status) == (one.id, False, "ok")
 
 
 async def test_recorded_receipts_are_written_in_one_batch_a_tenant(
@@ -85,11 +124,11 @@ async def test_large_numbers_are_written_in_pieces(writer: ReceiptWriter, fake: 
 
 
 async def test_a_running_writer_flushes_by_itself_and_at_once_when_a_batch_is_full(
-    fake: FakeReceiptRows, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receipts_module, "FLUSH_S", 3600.0)
     rows = GatedRows()
-    writer = ReceiptWriter(rows, tmp_path, clock)
+    writer = ReceiptWriter(rows, journal, clock)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(writer.run(), name="receipts")
         record(writer, some(receipts_module.BATCH_ROWS))
@@ -103,22 +142,86 @@ async def test_a_running_writer_flushes_by_itself_and_at_once_when_a_batch_is_fu
 # -- the database away -----------------------------------------------------------------------
 
 
-async def test_while_the_database_is_away_receipts_are_on_disk_and_then_written(
-    writer: ReceiptWriter, fake: FakeReceiptRows, clock: FakeClock
+async def test_while_the_database_is_away_receipts_wait_in_the_journal(
+    writer: ReceiptWriter, fake: FakeReceiptRows, clock: FakeClock, journal: Journal
 ) -> None:
     fake.away = True
     first, second = some(600), some(5, TWO)
     record(writer, first)
     await writer.flush()
-    assert (writer.pending, writer.spilled, fake.all) == (0, 600, [])
-    assert writer.backlog_bytes > 0
+    assert (writer.pending, fake.all) == (600, [])
     record(writer, second)
     await writer.flush()
+    journal.flush()
+    assert same(on_disk(journal), [*first, *second])
     fake.away = False
     clock.advance(LAST_RETRY_S)
     await writer.flush()
     assert same(fake.all, [*first, *second])
-    assert (writer.replayed, writer.written, writer.backlog_bytes, writer.lost) == (605, 605, 0, 0)
+    assert (writer.written, writer.pending, writer.lost) == (605, 0, 0)
+
+
+async def test_memory_is_bounded_and_the_rest_is_read_back(
+    writer: ReceiptWriter, fake: FakeReceiptRows, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts_module, "MAX_IN_MEMORY", 100)
+    fake.away = True
+    kept = some(250)
+    record(writer, kept)
+    assert (writer.in_memory, writer.pending) == (100, 250)
+    await writer.flush()
+    fake.away = False
+    clock.advance(LAST_RETRY_S)
+    await writer.flush()
+    assert fake.all == kept
+    assert (writer.pending, writer.in_memory, writer.lost) == (0, 0, 0)
+    record(writer, more := some(50, TWO))
+    assert writer.in_memory == 50  # in memory again
+    await writer.flush()
+    assert same(fake.all, [*kept, *more])
+    assert len(fake.all) == writer.written == 300
+
+
+async def test_receipts_that_come_while_others_are_read_back_follow_them(
+    writer: ReceiptWriter, fake: FakeReceiptRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts_module, "MAX_IN_MEMORY", 10)
+    kept, late = some(25), some(5, TWO)
+    record(writer, kept)
+    real = asyncio.to_thread
+
+    async def meanwhile(*args: object) -> object:
+        if args[0] is read_finals and late:
+            writer.record(late.pop())
+        return await real(*args)  # type: ignore[arg-type]
+
+    everything = [*kept, *late]
+    monkeypatch.setattr(asyncio, "to_thread", meanwhile)
+    await writer.flush()
+    while late:
+        writer.record(late.pop())
+    await writer.flush()
+    assert same(fake.all, everything)
+    assert (writer.pending, writer.in_memory, writer.written) == (0, 0, 30)
+
+
+async def test_a_reading_back_that_fails_is_made_good_later(
+    writer: ReceiptWriter, fake: FakeReceiptRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts_module, "MAX_IN_MEMORY", 10)
+    kept = some(25)
+    record(writer, kept)
+
+    def fail(*_args: object) -> list[Receipt]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts_module, "read_finals", fail)
+        await writer.flush()
+    assert len(fake.all) == 10
+    record(writer, more := some(3, TWO))
+    await writer.flush()
+    assert same(fake.all, [*kept, *more])
 
 
 async def test_a_database_that_is_away_is_asked_ever_less_often(
@@ -147,53 +250,20 @@ async def test_a_commit_whose_answer_was_lost_counts_once(
     record(writer, kept)
     await writer.flush()
     assert same(fake.all, kept)  # they are there, and the writer cannot know
-    assert writer.spilled == 7
+    assert writer.pending == 7
     fake.lose_answer = False
     clock.advance(LAST_RETRY_S)
     await writer.flush()
     assert same(fake.all, kept)
-    assert writer.backlog_bytes == 0
+    assert (writer.pending, writer.written) == (0, 0)
 
 
-async def test_receipts_of_a_killed_process_are_written_by_the_next_one(
-    fake: FakeReceiptRows, tmp_path: Path, clock: FakeClock
-) -> None:
-    killed = ReceiptWriter(fake, tmp_path, clock)
-    fake.away = True
-    kept = [full_receipt(ONE), *some(3, TWO)]
-    record(killed, kept)
-    await killed.flush()
-    _kill(killed)
-    fake.away = False
-    heir = ReceiptWriter(fake, tmp_path, clock)
-    await _run_until(heir, fake.wait_for(4))
-    assert same(fake.all, kept)
-    assert list(tmp_path.iterdir()) == []
+# -- flushes that are cut off, and the end ---------------------------------------------------
 
 
-async def test_a_process_that_lives_keeps_its_own_file(fake: FakeReceiptRows, tmp_path: Path, clock: FakeClock) -> None:
-    living = ReceiptWriter(fake, tmp_path, clock)
-    fake.away = True
-    record(living, some(3))
-    await living.flush()
-    fake.away = False
-    other = ReceiptWriter(fake, tmp_path, clock)
-    record(other, some(1, TWO))
-    await _run_until(other, fake.wait_for(1))
-    assert living.backlog_bytes > 0
-    clock.advance(LAST_RETRY_S)
-    await living.flush()
-    assert len(fake.all) == 4
-    await living.drain()
-    assert list(tmp_path.iterdir()) == []
-
-
-# -- flushes that are cut off ----------------------------------------------------------------
-
-
-async def test_a_flush_that_is_cancelled_loses_nothing(tmp_path: Path, clock: FakeClock) -> None:
+async def test_a_flush_that_is_cancelled_loses_nothing(journal: Journal, clock: FakeClock) -> None:
     rows = GatedRows()
-    writer = ReceiptWriter(rows, tmp_path, clock)
+    writer = ReceiptWriter(rows, journal, clock)
     kept = some(5)
     record(writer, kept)
     flush = asyncio.create_task(writer.flush(), name="flush")
@@ -207,65 +277,73 @@ async def test_a_flush_that_is_cancelled_loses_nothing(tmp_path: Path, clock: Fa
     assert same(rows.all, [*kept, *more])
 
 
-async def test_draining_puts_on_disk_what_the_database_does_not_take_in_time(
-    fake: FakeReceiptRows, tmp_path: Path, clock: FakeClock
+async def test_draining_leaves_in_the_journal_what_the_database_does_not_take_in_time(
+    journal: Journal, clock: FakeClock
 ) -> None:
-    rows = GatedRows()
-    writer = ReceiptWriter(rows, tmp_path, clock)
+    writer = ReceiptWriter(GatedRows(), journal, clock)
     kept = some(5)
     record(writer, kept)
     await writer.drain(timeout_s=0.01)
-    assert (writer.pending, writer.lost) == (0, 0)
-    heir = ReceiptWriter(fake, tmp_path, clock)
-    await _run_until(heir, fake.wait_for(5))
-    assert same(fake.all, kept)
+    assert not journal.is_open
+    assert on_disk(journal) == kept
+    assert writer.lost == 0
 
 
-async def test_draining_an_idle_writer_leaves_nothing_behind(writer: ReceiptWriter, tmp_path: Path) -> None:
+async def test_draining_removes_the_journal_when_everything_is_in_the_database(
+    writer: ReceiptWriter, fake: FakeReceiptRows, tmp_path: Path
+) -> None:
+    record(writer, some(3))
     await writer.drain()
-    assert list(tmp_path.iterdir()) == []
+    assert len(fake.all) == 3
+    assert list((tmp_path / "receipts").iterdir()) == []
 
 
-# -- when nothing takes them -----------------------------------------------------------------
+async def test_draining_keeps_the_drafts_of_calls_that_never_ended(writer: ReceiptWriter, journal: Journal) -> None:
+    writer.begin(call(), BOUND)
+    await writer.drain()
+    assert len(on_disk(journal)) == 1
 
 
-async def test_receipts_stay_in_memory_while_neither_database_nor_disk_takes_them(
-    writer: ReceiptWriter, fake: FakeReceiptRows, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+# -- when the disk does not take them --------------------------------------------------------
+
+
+async def test_a_disk_that_fails_refuses_calls_and_receipts_go_to_the_database_all_the_same(
+    writer: ReceiptWriter, fake: FakeReceiptRows, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SpillFile, "append", _disk_full)
-    fake.away = True
-    kept = some(5)
-    record(writer, kept)
-    await writer.flush()
-    assert (writer.pending, writer.lost) == (5, 0)
-    fake.away = False
-    clock.advance(LAST_RETRY_S)
-    await writer.flush()
-    assert same(fake.all, kept)
+    begun, later = call(), call()
+    writer.begin(begun, BOUND)
+    journal.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", _fails)
+        kept = some(5)
+        record(writer, kept[:1])
+        journal.flush()
+        with pytest.raises(Overloaded):
+            writer.begin(later, BOUND)
+        record(writer, kept[1:])
+        writer.end(begun)
+        await writer.flush()
+        assert len(fake.all) == 6
+    assert writer.trouble
+    await journal.tend()
+    assert not journal.trouble
+    assert (writer.lost, writer.pending) == (0, 0)
+    assert journal.in_flight == 0
 
 
-async def test_memory_is_bounded_and_the_loss_counted(
-    writer: ReceiptWriter, fake: FakeReceiptRows, monkeypatch: pytest.MonkeyPatch
+async def test_memory_is_bounded_when_neither_database_nor_disk_takes_receipts_and_the_loss_counted(
+    writer: ReceiptWriter, fake: FakeReceiptRows, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SpillFile, "append", _disk_full)
-    monkeypatch.setattr(receipts_module, "MAX_PENDING", 10)
+    monkeypatch.setattr(receipts_module, "MAX_LOOSE", 10)
+    monkeypatch.setattr(os, "pwrite", _fails)
     fake.away = True
+    record(writer, some(1))
+    journal.flush()
     record(writer, some(13))
     await writer.flush()
-    assert (writer.pending, writer.lost) == (10, 3)
+    assert (writer.pending, writer.lost) == (11, 3)
     await writer.drain()
     assert writer.lost == 13
-
-
-async def test_a_database_slower_than_the_calls_is_relieved_by_the_disk(
-    writer: ReceiptWriter, fake: FakeReceiptRows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(receipts_module, "MAX_PENDING", 1000)
-    kept = some(900)
-    record(writer, kept)
-    await writer.flush()
-    assert (writer.spilled, writer.lost) == (500, 0)
-    assert same(fake.all, kept)
 
 
 async def test_one_receipt_that_is_refused_does_not_keep_back_the_others(
@@ -324,19 +402,19 @@ async def test_receipts_are_written_though_no_day_can_be_prepared(
 
 
 async def test_on_postgres_with_the_connection_lost_in_between(
-    store: Store, database: str, tmp_path: Path, clock: FakeClock
+    store: Store, database: str, journal: Journal, tmp_path: Path, clock: FakeClock
 ) -> None:
     rows: ReceiptRows = PostgresReceiptRows(store)
     for tenant_id in (ONE, TWO):
         await add_tenant(store, tenant_id)
-    writer = ReceiptWriter(rows, tmp_path, clock)
+    writer = ReceiptWriter(rows, journal, clock)
     first, second, third = some(3), some(3, TWO), some(2)
     record(writer, first)
     await writer.flush()
     await store.move_to("postgresql://nobody:wrong@127.0.0.1:1/nowhere")
     record(writer, second)
     await writer.flush()
-    assert writer.spilled == 3
+    assert writer.pending == 3
     await store.move_to(database)
     clock.advance(LAST_RETRY_S)
     record(writer, third)
@@ -344,33 +422,18 @@ async def test_on_postgres_with_the_connection_lost_in_between(
     assert same(await rows.recent(ONE, limit=100), [*first, *third])
     assert same(await rows.recent(TWO, limit=100), second)
     await writer.drain()
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "receipts").iterdir()) == []
 
 
 async def test_on_postgres_a_receipt_of_no_tenant_is_refused_alone(
-    store: Store, tmp_path: Path, clock: FakeClock
+    store: Store, journal: Journal, clock: FakeClock
 ) -> None:
     await add_tenant(store, ONE)
-    writer = ReceiptWriter(PostgresReceiptRows(store), tmp_path, clock)
+    writer = ReceiptWriter(PostgresReceiptRows(store), journal, clock)
     record(writer, [receipt(ONE), receipt(TenantId(uuid7())), receipt(ONE, second=1)])
     await writer.flush()
     assert (writer.written, writer.refused) == (2, 1)
 
 
-def _disk_full(_file: SpillFile, _receipts: Sequence[Receipt]) -> None:
-    raise OSError("No space left on device")
-
-
-def _kill(writer: ReceiptWriter) -> None:
-    """What the end of a process does to its files: the locks are gone, nothing is tidied up."""
-    for file in writer._files():
-        os.close(file._descriptor)
-
-
-async def _run_until(writer: ReceiptWriter, done: Awaitable[None]) -> None:
-    """Runs the writer as a process does, until something has happened, then shuts it down."""
-    running = asyncio.create_task(writer.run(), name="receipts")
-    await asyncio.wait_for(done, timeout=10)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await writer.drain()
+def _fails(*_args: object) -> int:
+    raise OSError(errno.EIO, "Input/output error")

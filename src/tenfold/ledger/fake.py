@@ -1,19 +1,23 @@
 """Receipts in memory, for tests of whatever stands on the ledger; under the contract suite of the real ones."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId
 from tenfold.ledger.types import Cursor, GroupBy, Receipt, Spend
 
+FakeEffect = Callable[[TenantId, Sequence[Receipt]], Awaitable[None]]
+
 
 class FakeReceiptRows:
     """Set `away` to make every call raise StoreUnavailable; `lose_answer` to raise it after the rows were kept,
-    as when the connection breaks during the commit. `refuse` names receipts the database would not take."""
+    as when the connection breaks during the commit. `refuse` names receipts the database would not take. `effects` are
+    called with the receipts that were not here before; when one raises, none of them is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, effects: Sequence[FakeEffect] = ()) -> None:
+        self._effects = effects
         self.away = False
         self.lose_answer = False
         self.refuse: Callable[[Receipt], bool] = lambda _receipt: False
@@ -32,18 +36,25 @@ class FakeReceiptRows:
             self._added.clear()
             await self._added.wait()
 
-    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> list[Receipt]:
         self.attempts += 1
         self._answer()
         if any(self.refuse(receipt) for receipt in receipts):
             raise ValueError("a receipt violates a constraint")
+        if any(receipt.tenant_id != tenant_id for receipt in receipts):
+            raise ValueError("a receipt of another tenant")
+        found: dict[tuple[TenantId, datetime, object], Receipt] = {}
         for receipt in receipts:
-            if receipt.tenant_id != tenant_id:
-                raise ValueError("a receipt of another tenant")
-            self._receipts.setdefault((tenant_id, receipt.at, receipt.id), receipt)
+            found.setdefault((tenant_id, receipt.at, receipt.id), receipt)
+        new = {key: receipt for key, receipt in found.items() if key not in self._receipts}
+        if new:
+            for effect in self._effects:
+                await effect(tenant_id, list(new.values()))
+        self._receipts |= new
         self._added.set()
         if self.lose_answer:
             raise StoreUnavailable("The connection to the database was lost.")
+        return list(new.values())
 
     async def prepare_days(self, first: date, days: int) -> None:
         self._answer()
@@ -94,7 +105,7 @@ def _sum(group: str | None, receipts: list[Receipt]) -> Spend:
         group=group,
         calls=len(receipts),
         failed=sum(receipt.status != "ok" for receipt in receipts),
-        cache_hits=sum(receipt.cache == "hit" for receipt in receipts),
+        cache_hits=sum(receipt.cache in ("hit", "coalesced") for receipt in receipts),
         unpriced=sum(not receipt.priced for receipt in receipts),
         input_tokens=sum(usage.input_tokens for usage in metered),
         output_tokens=sum(usage.output_tokens for usage in metered),

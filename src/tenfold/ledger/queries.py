@@ -1,12 +1,15 @@
 """The SQL of receipts. A receipt is inserted once and never changed; each query names its tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 
 from tenfold.core.ids import TenantId
 from tenfold.core.usage import Usage
 from tenfold.ledger.types import Cursor, GroupBy, Receipt, Spend
 from tenfold.store import ReadTransaction, Row, Store, Transaction
+
+Effect = Callable[[Transaction, TenantId, Sequence[Receipt]], Awaitable[None]]
+"""What else becomes true with new receipts: called in their transaction, with those that were not there before."""
 
 _USAGE = Usage.__struct_fields__
 
@@ -33,6 +36,9 @@ _TYPES = {
     "feature": "text",
     "task": "text",
     "end_user": "text",
+    "run": "text",
+    "leases": "uuid[]",
+    "draft": "boolean",
 }
 _COLUMNS = {**_TYPES, **dict.fromkeys(_USAGE, "bigint")}
 
@@ -45,6 +51,7 @@ INSERT INTO receipts (tenant_id, {", ".join(_COLUMNS)})
 SELECT $1, {", ".join(_VALUES)}
 FROM jsonb_to_recordset($2::jsonb) AS r ({", ".join(f"{name} {kind}" for name, kind in _TYPES.items())}, usage jsonb)
 ON CONFLICT DO NOTHING
+RETURNING id
 """  # noqa: S608  (the names are those above)
 
 RECENT_RECEIPTS = """
@@ -65,6 +72,7 @@ _GROUPS: dict[GroupBy, str] = {
     "feature": "feature",
     "task": "task",
     "end_user": "end_user",
+    "run": "run",
     "status": "status",
 }
 
@@ -73,7 +81,7 @@ SPEND = {
 SELECT {group} AS group_name,
        count(*) AS calls,
        count(*) FILTER (WHERE status <> 'ok') AS failed,
-       count(*) FILTER (WHERE cache = 'hit') AS cache_hits,
+       count(*) FILTER (WHERE cache IN ('hit', 'coalesced')) AS cache_hits,
        count(*) FILTER (WHERE NOT priced) AS unpriced,
        coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
        coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
@@ -87,9 +95,15 @@ GROUP BY 1 ORDER BY {"1" if group_by == "day" else "8 DESC, 2 DESC, 1"}
 ENSURE_PARTITIONS = "SELECT tenfold.ensure_receipt_partitions($1, $2)"
 
 
-async def insert_receipts(tx: Transaction, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
-    if receipts:
-        await tx.execute(INSERT_RECEIPTS, tenant_id, receipts)
+async def insert_receipts(tx: Transaction, tenant_id: TenantId, receipts: Sequence[Receipt]) -> list[Receipt]:
+    """Those that were not there before."""
+    if not receipts:
+        return []
+    new = {row["id"] for row in await tx.fetch(INSERT_RECEIPTS, tenant_id, receipts)}
+    if len(new) == len(receipts):
+        return list(receipts)
+    first = {receipt.id: receipt for receipt in reversed(receipts)}  # of two with one id the first one is kept
+    return [receipt for receipt in first.values() if receipt.id in new][::-1]
 
 
 async def recent_receipts(
@@ -123,14 +137,19 @@ async def spend(tx: ReadTransaction, tenant_id: TenantId, since: datetime, group
 
 
 class PostgresReceiptRows:
-    """ReceiptRows: each call is one unit of work."""
+    """ReceiptRows: each call is one unit of work, its `effects` included."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, effects: Sequence[Effect] = ()) -> None:
         self._store = store
+        self._effects = effects
 
-    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
+    async def add(self, tenant_id: TenantId, receipts: Sequence[Receipt]) -> list[Receipt]:
         async with self._store.tenant(tenant_id) as tx:
-            await insert_receipts(tx, tenant_id, receipts)
+            new = await insert_receipts(tx, tenant_id, receipts)
+            if new:
+                for effect in self._effects:
+                    await effect(tx, tenant_id, new)
+        return new
 
     async def prepare_days(self, first: date, days: int) -> None:
         async with self._store.directory() as tx:
@@ -148,4 +167,5 @@ class PostgresReceiptRows:
 def _receipt(row: Row) -> Receipt:
     facts = {name: row[name] for name in _TYPES}
     usage = None if row["input_tokens"] is None else Usage(**{name: row[name] for name in _USAGE})
+    facts["leases"] = tuple(facts["leases"] or ())
     return Receipt(tenant_id=row["tenant_id"], usage=usage, **facts)

@@ -1,90 +1,158 @@
-"""Takes the receipt of each call without waiting, and sees it into the database exactly once.
+"""Takes the draft and the receipt of each call without waiting, and sees the receipts into the database exactly once.
 
-Receipts are written in small batches, one transaction a tenant. While the database is away they go to a file, synced
-within a flush, and from there into the database when it is back or when the next process starts. Writing one twice
-is harmless (it is found by its id), so whatever may have been written is written again.
+Both are in the journal before anybody outside hears of the call; the database gets the receipts behind that, in small
+batches. While it is away they stay in the journal, in memory only as many as have room there. Writing one twice is
+harmless (it is found by its id), so whatever may have been written is written again.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
 from itertools import islice
-from pathlib import Path
 
-import msgspec
-
+from tenfold.core.call import Call
 from tenfold.core.clock import Clock
 from tenfold.core.errors import StoreUnavailable
-from tenfold.core.ids import TenantId
+from tenfold.ledger.intake import Intake
+from tenfold.ledger.journal import Journal
 from tenfold.ledger.ports import ReceiptRows
-from tenfold.ledger.spill import SpillFile, abandoned_files, own_file
-from tenfold.ledger.types import Receipt, receipt_of
+from tenfold.ledger.segments import read_finals
+from tenfold.ledger.types import Receipt, UpperBound, draft_of, receipt_of
 
-__all__ = ["Receipt", "ReceiptWriter", "receipt_of"]
+__all__ = ["Receipt", "ReceiptWriter", "draft_of", "receipt_of"]
 
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.1
+TEND_S = 1.0
 BATCH_ROWS = 500
-MAX_PENDING = 100_000  # about 100 MB; reached only when neither the database nor the disk takes receipts
+MAX_IN_MEMORY = 20_000  # receipts, about 30 MB; more are read back from the journal
+MAX_LOOSE = 20_000  # receipts the disk did not take
 DAYS_AHEAD = 8
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 10.0
 PREPARE_RETRY_S = 30.0
-REPLAY_BYTES = 256 * 1024
-REFUSED_FILE = "refused.jsonl"
 
 
 class ReceiptWriter:
-    """`run` until it is cancelled, then `drain`; both by the owner of the task.
+    """`begin` and `end` each call; `run` until it is cancelled, then `drain`, both by the owner of the task.
 
-    Counters: `written` into the database (`replayed` of them from disk), `spilled` to disk, `refused` by the database
-    (kept in `refused.jsonl` for a person to look at), `lost` (neither database nor disk took them)."""
+    Counters: `written` into the database, `refused` by it (kept in a file), `lost` (neither database nor disk took
+    them; never a receipt whose call was begun, unless its draft stands for it)."""
 
-    def __init__(self, rows: ReceiptRows, directory: Path, clock: Clock) -> None:
-        """`directory` is this writer's own, under the home of the process; made when it is missing."""
-        self._rows = rows
-        self._directory = directory
+    def __init__(self, rows: ReceiptRows, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
         self._clock = clock
-        self._pending: deque[Receipt] = deque()
+        self._intake = Intake(rows, journal.folder.parent)
+        self._pending: deque[Receipt] = deque()  # in the order of the journal, without a gap
+        self._known_to = 0  # the number, in the journal, of the first receipt that is not in memory
+        self._loose: deque[Receipt] = deque()  # those the journal did not take
         self._full = asyncio.Event()
-        self._spill: SpillFile | None = None
-        self._replays: list[SpillFile] = []
         self._prepared: date | None = None
         self._prepare_at_s = 0.0
         self._retry_s = 0.0
         self._retry_at_s = 0.0
-        self.written = 0
-        self.spilled = 0
-        self.replayed = 0
-        self.refused = 0
         self.lost = 0
 
     @property
     def pending(self) -> int:
-        """Receipts in memory."""
-        return len(self._pending)
+        """Receipts that are not in the database yet, in memory or not."""
+        return self._journal.waiting + len(self._loose)
 
     @property
-    def backlog_bytes(self) -> int:
-        """Receipts on disk that are not in the database yet."""
-        return sum(file.backlog_bytes for file in self._files())
+    def in_memory(self) -> int:
+        return len(self._pending) + len(self._loose)
+
+    @property
+    def journal_bytes(self) -> int:
+        return self._journal.bytes
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the disk, when something is."""
+        return self._journal.trouble
+
+    @property
+    def written(self) -> int:
+        return self._intake.written
+
+    @property
+    def refused(self) -> int:
+        return self._intake.refused
+
+    # -- the hot path ------------------------------------------------------------------------
+
+    def begin(self, call: Call, bound: UpperBound) -> None:
+        """Raises Overloaded when the disk is full or fails."""
+        self._journal.begin(draft_of(call, bound))
+
+    def end(self, call: Call) -> None:
+        """Never blocks, never raises."""
+        self.record(receipt_of(call))
 
     def record(self, receipt: Receipt) -> None:
         """Never blocks, never raises."""
-        if len(self._pending) >= MAX_PENDING:
-            self.lost += 1
-            return
-        self._pending.append(receipt)
-        if len(self._pending) >= BATCH_ROWS:
-            self._full.set()
+        pending = self._pending
+        if not self._journal.end(receipt):
+            self._keep_loose(receipt)
+        elif self._known_to == self._journal.appended - 1 and len(pending) < MAX_IN_MEMORY:
+            pending.append(receipt)
+            self._known_to += 1
+            if len(pending) >= BATCH_ROWS:
+                self._full.set()
+
+    # -- behind it ---------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Takes over what earlier processes left behind, then flushes until cancelled."""
-        await asyncio.to_thread(self._open_directory)
+        """Flushes and tends the journal until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._flush_for_ever(), name="ledger.receipts")
+            tasks.create_task(self._tend_for_ever(), name="ledger.journal")
+
+    async def flush(self) -> None:
+        """Everything recorded so far into the database. Cancelled halfway it has lost nothing."""
+        await self._prepare_days()
+        while self._loose:
+            batch = list(islice(self._loose, BATCH_ROWS))
+            if not await self._write(batch):
+                return
+            for receipt in batch:
+                self._loose.popleft()
+                self._journal.forget(receipt)
+        while self._pending or await self._read_back():
+            # Still pending while they are written: a flush that is cancelled leaves them where they were.
+            batch = list(islice(self._pending, BATCH_ROWS))
+            if not await self._write(batch):
+                return
+            for _ in batch:
+                self._pending.popleft()
+            self._journal.finish(len(batch))
+
+    async def drain(self, timeout_s: float = 5.0) -> None:
+        """The last flush. What the database does not take in time stays in the journal for another process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.flush()
+        for _ in range(len(self._loose)):
+            receipt = self._loose.popleft()
+            if not self._journal.end(receipt):
+                self.lost += 1
+        if self.lost:
+            logger.error("receipts lost: neither the database nor the disk took %d", self.lost)
+        if self._journal.waiting or self._journal.in_flight:
+            logger.warning("%d receipts stay in %s for the next process", self._journal.waiting, self._journal.folder)
+            await asyncio.to_thread(self._journal.close)
+            return
+        try:
+            await asyncio.to_thread(self._journal.remove)
+        except OSError:
+            logger.exception("the journal %s could not be removed; the next process will", self._journal.folder)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    async def _flush_for_ever(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
@@ -92,75 +160,58 @@ class ReceiptWriter:
             self._full.clear()
             await self.flush()
 
-    async def flush(self) -> None:
-        """Everything recorded so far into the database or onto the disk, and some of the disk's backlog into the
-        database. Cancelled halfway it has lost nothing."""
-        await self._prepare_days()
-        while self._pending:
-            batch = list(islice(self._pending, BATCH_ROWS))
-            # Still pending while they are written: a flush that is cancelled leaves them where they were.
-            crowded = len(self._pending) > MAX_PENDING // 2  # the database is slower than the calls
-            if not ((crowded and await self._to_disk(batch)) or await self._write(batch) or await self._to_disk(batch)):
-                return
-            for _ in batch:
-                self._pending.popleft()
-        await self._replay()
+    async def _tend_for_ever(self) -> None:
+        """Apart from the flushes: a slow database must not keep receipts from the disk."""
+        while True:
+            await self._journal.tend()
+            await asyncio.sleep(TEND_S)
 
-    async def drain(self, timeout_s: float = 5.0) -> None:
-        """The last flush. What the database does not take in time goes to disk for the next process."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self.flush()
-        if self._pending:
-            left = list(self._pending)
-            if await self._to_disk(left):
-                self._pending.clear()
-            else:
-                logger.error("receipts lost at shutdown: neither the database nor the disk took %d", len(left))
-                self.lost += len(left)
-        for file in self._files():
-            await asyncio.to_thread(file.close)
-        self._spill, self._replays = None, []
-
-    # -- database ----------------------------------------------------------------------------
-
-    async def _write(self, batch: Sequence[Receipt]) -> bool:
+    async def _write(self, batch: list[Receipt]) -> bool:
         """False: the database is away."""
         if self._clock.monotonic_s() < self._retry_at_s:
             return False
-        refused = self.refused
         try:
-            for tenant_id, receipts in _by_tenant(batch).items():
-                await self._add(tenant_id, receipts)
+            await self._intake.add(batch)
         except StoreUnavailable as error:
             self._retry_s = min(max(self._retry_s * 2, FIRST_RETRY_S), LAST_RETRY_S)
             self._retry_at_s = self._clock.monotonic_s() + self._retry_s
-            logger.warning("receipts go to disk, the database is away: %s", error.message)
+            logger.warning("receipts wait in the journal, the database is away: %s", error.message)
             return False
         self._retry_s = self._retry_at_s = 0.0
-        self.written += len(batch) - (self.refused - refused)
         return True
 
-    async def _add(self, tenant_id: TenantId, receipts: list[Receipt]) -> None:
+    async def _read_back(self) -> bool:
+        """Receipts that memory had no room for. Nothing is pending. False: there are none."""
+        journal = self._journal
+        if self._clock.monotonic_s() < self._retry_at_s:
+            return False
+        found = journal.next_finals(journal.done)
+        if found is None:
+            return False
+        segment, written, end = found
+        self._known_to = end  # those that come while it is read follow without a gap
         try:
-            await self._rows.add(tenant_id, receipts)
-        except StoreUnavailable:
-            raise
-        except Exception:  # whatever the database has against one receipt must not keep back all the others
-            if len(receipts) == 1:
-                await self._refuse(receipts[0])
-                return
-            middle = len(receipts) // 2
-            await self._add(tenant_id, receipts[:middle])
-            await self._add(tenant_id, receipts[middle:])
+            receipts = await asyncio.to_thread(read_finals, segment, written, journal.done)
+        except BaseException as error:
+            self._pending.clear()
+            self._known_to = journal.done
+            if not isinstance(error, OSError):
+                raise
+            logger.exception("the journal cannot be read; what is in it stays there")
+            return False
+        missing = end - journal.done - len(receipts)
+        if missing > 0:
+            logger.error("%d receipts in %s can no longer be read", missing, segment.path)
+            self.lost += missing
+            journal.finish(missing)
+        self._pending.extendleft(reversed(receipts))
+        return bool(self._pending)
 
-    async def _refuse(self, receipt: Receipt) -> None:
-        logger.exception("the database refused the receipt %s; it is kept in %s", receipt.id, REFUSED_FILE)
-        self.refused += 1
-        try:
-            await asyncio.to_thread(self._keep_refused, receipt)
-        except OSError:
-            logger.exception("the refused receipt could not be kept: %r", receipt)
+    def _keep_loose(self, receipt: Receipt) -> None:
+        if len(self._loose) >= MAX_LOOSE:
+            self.lost += 1
+        else:
+            self._loose.append(receipt)
 
     async def _prepare_days(self) -> None:
         """Once a day. Without it receipts are kept all the same, in the partition for all other days."""
@@ -168,67 +219,10 @@ class ReceiptWriter:
         if today == self._prepared or self._clock.monotonic_s() < self._prepare_at_s:
             return
         try:
-            await self._rows.prepare_days(today, DAYS_AHEAD)
+            await self._intake.rows.prepare_days(today, DAYS_AHEAD)
         except StoreUnavailable:
             self._prepare_at_s = self._clock.monotonic_s() + PREPARE_RETRY_S
             return
         except Exception:  # a database that forbids new tables still takes receipts
             logger.exception("no partitions for the days ahead: receipts go to the partition for all other days")
         self._prepared = today
-
-    # -- disk --------------------------------------------------------------------------------
-
-    async def _to_disk(self, batch: Sequence[Receipt]) -> bool:
-        try:
-            await asyncio.to_thread(self._append, batch)
-        except OSError:
-            logger.exception("receipts stay in memory: neither the database nor the disk takes them")
-            return False
-        self.spilled += len(batch)
-        return True
-
-    def _append(self, batch: Sequence[Receipt]) -> None:
-        if self._spill is None:
-            self._make_directory()
-            self._spill = own_file(self._directory)
-        self._spill.append(batch)
-
-    async def _replay(self) -> None:
-        """Until the disk is empty or the database away; live receipts come first, so one piece at a time."""
-        if self._clock.monotonic_s() < self._retry_at_s:
-            return
-        try:
-            for file in self._files():
-                while file.backlog_bytes and not self._pending:
-                    receipts, end = await asyncio.to_thread(file.read, REPLAY_BYTES)
-                    if not await self._write(receipts):
-                        return
-                    await asyncio.to_thread(file.done, end)
-                    self.replayed += len(receipts)
-            while self._replays and not self._replays[0].backlog_bytes:
-                await asyncio.to_thread(self._replays[0].close)
-                self._replays.pop(0)  # after it: a flush cancelled in between leaves the file to `drain`
-        except OSError:
-            logger.exception("receipts on disk could not be read; they stay there")
-
-    def _open_directory(self) -> None:
-        self._make_directory()
-        self._replays = list(abandoned_files(self._directory))
-
-    def _make_directory(self) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def _keep_refused(self, receipt: Receipt) -> None:
-        self._make_directory()
-        with (self._directory / REFUSED_FILE).open("ab") as file:
-            file.write(msgspec.json.encode(receipt) + b"\n")
-
-    def _files(self) -> list[SpillFile]:
-        return [*self._replays, *([self._spill] if self._spill is not None else [])]
-
-
-def _by_tenant(receipts: Sequence[Receipt]) -> dict[TenantId, list[Receipt]]:
-    tenants: dict[TenantId, list[Receipt]] = {}
-    for receipt in receipts:
-        tenants.setdefault(receipt.tenant_id, []).append(receipt)
-    return tenants

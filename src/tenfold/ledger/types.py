@@ -1,12 +1,12 @@
 """The receipt of a call, and the sums made of receipts. Values only."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
-from tenfold.core.call import CacheState, Call, Status
+from tenfold.core.call import NOT_ANSWERED, CacheState, Call, Status
 from tenfold.core.ids import KeyId, TenantId
 from tenfold.core.usage import Usage
 
@@ -15,7 +15,9 @@ MAX_TEXT = 200
 
 _MAX_MS = 2**31 - 1
 
-GroupBy = Literal["total", "day", "key", "operation", "model", "provider", "feature", "task", "end_user", "status"]
+GroupBy = Literal[
+    "total", "day", "key", "operation", "model", "provider", "feature", "task", "end_user", "run", "status"
+]
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,11 +71,57 @@ class Spend(Struct, frozen=True, kw_only=True):
     group: str | None
     calls: int
     failed: int  # any status but "ok"
-    cache_hits: int
+    cache_hits: int  # answered by the cache, or by the call of an identical one in flight
     unpriced: int
     input_tokens: int
     output_tokens: int
     total_nano: int
+
+
+class UpperBound(Protocol):
+    """What a call may use and cost at most. Money is 10^-9 USD; `nano` is the whole of it."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def nano(self) -> int: ...
+    @property
+    def input_nano(self) -> int: ...
+    @property
+    def output_nano(self) -> int: ...
+
+
+def draft_of(call: Call, bound: UpperBound) -> Receipt:
+    """The receipt of a call that is about to ask a provider, should nothing more be heard of it: cut off and charged
+    at the bound."""
+    options = call.options
+    return Receipt(
+        id=call.id,
+        tenant_id=call.principal.tenant_id,
+        at=datetime.fromtimestamp(call.started_at, UTC),
+        operation=call.operation,
+        client_dialect=call.dialect,
+        model_asked=_text(call.model) or "",
+        status="cut",
+        http_status=NOT_ANSWERED,
+        latency_ms=0,
+        cache=call.cache_state,
+        key_id=call.principal.key_id,
+        stream=call.stream,
+        usage=Usage(input_tokens=bound.input_tokens, output_tokens=bound.output_tokens),
+        estimated=True,
+        input_nano=bound.input_nano,
+        output_nano=bound.output_nano,
+        total_nano=bound.nano,
+        feature=options.feature and _text(options.feature),
+        task=options.task and _text(options.task),
+        end_user=options.end_user and _text(options.end_user),
+        run=options.run and _text(options.run),
+        leases=call.admission.leases if call.admission is not None else (),
+        draft=True,
+    )
 
 
 def receipt_of(call: Call) -> Receipt:

@@ -1,0 +1,1 @@
+ALTER TABLE receipts VALIDATE CONSTRAINT receipts_cache_check;
