@@ -13,6 +13,7 @@ import click
 from msgspec import json
 
 from tenfold import __version__
+from tenfold.app.cli_chaos import chaos
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ def paged(command: F) -> F:
 @click.version_option(__version__, prog_name="tenfold")
 def main() -> None:
     """Tenfold: the backbone of an AI-powered SaaS. `tenfold up` starts it; the README says the rest."""
+
+
+main.add_command(chaos)
 
 
 @main.command()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
+from uuid import UUID
 
 from msgspec import DecodeError, Struct, json
 
@@ -15,6 +16,7 @@ from tenfold.core.usage import Usage
 
 Outcome = Literal["ok", "error", "dead", "cut", "stall", "malformed", "no_usage", "slow"]
 
+_REQUEST_ID = re.compile(r"req_([0-9a-f]{32})(?:-\d+)?")
 _MARK = re.compile(rb"\[mark ([\w-]+) ([\w-]+)\]")
 
 
@@ -44,6 +46,12 @@ class Line(Struct, frozen=True, kw_only=True):
     usage: Usage
     tenant: str = ""  # of the mark
     operation: str = ""  # of the mark
+
+    @property
+    def call_id(self) -> UUID | None:
+        """Tenfold's call: `req_..-1` was the second attempt of `req_..`. None: it is no id of Tenfold's."""
+        found = _REQUEST_ID.fullmatch(self.request_id)
+        return None if found is None else UUID(found[1])
 
     @property
     def billed(self) -> bool:

@@ -30,8 +30,8 @@ async def post(
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_MAX_LINE)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            head = f"POST {path} HTTP/1.1\r\nhost: chaos\r\nconnection: close\r\n{lines}content-length: {len(body)}\r\n\r\n"
-            writer.write(head.encode() + body)
+            first = f"POST {path} HTTP/1.1\r\nhost: chaos\r\nconnection: close\r\n"
+            writer.write(f"{first}{lines}content-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
             while leave_after is None or len(raw) < leave_after:
                 block = await reader.read(65536)

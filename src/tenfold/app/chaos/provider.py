@@ -49,7 +49,10 @@ class ScriptedProvider:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await self._exchange(await _read(reader), writer):
+            again = True
+            while again:
+                request = await _read(reader)
+                again = await self._exchange(request, writer) and request.headers.get("connection") != "close"
                 await writer.drain()
         except (EOFError, OSError, asyncio.LimitOverrunError):
             pass  # nobody listens any more; what was generated is billed

@@ -1,0 +1,85 @@
+"""`tenfold chaos`: break it on purpose and look whether its promises hold. Nothing of an installation is touched."""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import json
+
+if TYPE_CHECKING:
+    from tenfold.app.chaos.report import Report
+
+FAILED, INTERRUPTED = 1, 130
+
+
+@click.group()
+def chaos() -> None:
+    """Break a Tenfold of its own on purpose, and audit it."""
+
+
+@chaos.command()
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=3, show_default=True, help="How long.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=None, help="How long, in place of --minutes.")
+@click.option("--processes", type=click.IntRange(1, 64), default=4, show_default=True, help="Serving processes.")
+@click.option("--clients", type=click.IntRange(1, 1000), default=24, show_default=True, help="Clients at once.")
+@click.option("--seed", type=int, default=None, help="Repeats the faults of an earlier run.  [default: a new one]")
+@click.option("--postgres", is_flag=True, help="Kill Postgres once, too.")
+@click.option("--recovery", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds to come right.")
+@click.option("--keep", is_flag=True, help="Keep the folder of the run: database, log, the provider's bill.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def money(
+    minutes: float,
+    seconds: float | None,
+    processes: int,
+    clients: int,
+    seed: int | None,
+    postgres: bool,
+    recovery: float,
+    keep: bool,
+    as_json: bool,
+) -> None:
+    """Kill processes, cut streams and exhaust budgets for a while; then hold the ledger against the provider's bill.
+
+    Runs in a scratch folder with a database, a port and a scripted provider of its own, and leaves nothing behind. Exit
+    code 0 only when every amount is right: no budget overshot, no call unsettled, no Idempotency-Key charged twice, and
+    provider and ledger equal to the nano-dollar.
+    """
+    from tenfold.app.chaos.report import text
+    from tenfold.app.chaos.run import Options, chaos_money, new_seed
+    from tenfold.core.errors import TenfoldError
+
+    options = Options(
+        seconds=60 * minutes if seconds is None else seconds,
+        processes=processes,
+        seed=new_seed() if seed is None else seed,
+        clients=clients,
+        postgres=postgres,
+        keep=keep,
+        recovery_s=recovery,
+    )
+
+    async def work() -> "Report":
+        task = asyncio.current_task()
+        assert task is not None
+        stop = asyncio.Event()
+
+        def end() -> None:
+            if not stop.is_set():  # asked twice, it still cleans up in peace
+                stop.set()
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, end)
+        return await chaos_money(options, lambda line: click.echo(line, err=True))
+
+    try:
+        report = asyncio.run(work())
+    except asyncio.CancelledError:
+        raise SystemExit(INTERRUPTED) from None
+    except TenfoldError as error:
+        click.echo(f"tenfold: {error.message}", err=True)
+        raise SystemExit(FAILED) from None
+    click.echo(json.format(json.encode(report), indent=2).decode() if as_json else text(report))
+    if not report.ok:
+        raise SystemExit(FAILED)
