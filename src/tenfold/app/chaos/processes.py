@@ -13,6 +13,7 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from pathlib import Path
+from typing import Protocol
 
 from tenfold.core.errors import TenfoldError
 from tenfold.store.postgres.processes import postmaster_pid
@@ -115,11 +116,26 @@ class TenfoldProcess:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
-class Killer:
-    """kill -9 of random workers at random moments, now and then of two at once; once of Postgres, when wanted."""
+class Victims(Protocol):
+    home: Path
 
-    def __init__(self, tenfold: TenfoldProcess, *, seed: int, postgres_after_s: float | None = None) -> None:
+    def workers(self) -> list[int]: ...
+
+
+class Killer:
+    """kill -9 of random workers at random moments, now and then of two at once; once of Postgres, when wanted.
+    `pause_s`: the shortest and the longest between two strikes."""
+
+    def __init__(
+        self,
+        tenfold: Victims,
+        *,
+        seed: int,
+        postgres_after_s: float | None = None,
+        pause_s: tuple[float, float] = (0.5, 3.5),
+    ) -> None:
         self._tenfold = tenfold
+        self._pause_s = pause_s
         self._chance = random.Random(f"killer {seed}")  # noqa: S311 - chance that can be repeated, not a secret
         self._postgres_after_s = postgres_after_s
         self.kills = 0
@@ -129,7 +145,7 @@ class Killer:
         """Until cancelled."""
         began = time.monotonic()
         while True:
-            await asyncio.sleep(self._chance.uniform(0.5, 3.5))
+            await asyncio.sleep(self._chance.uniform(*self._pause_s))
             self._kill_workers()
             after_s = self._postgres_after_s
             if after_s is not None and not self.postgres_kills and time.monotonic() - began > after_s:
