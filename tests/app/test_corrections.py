@@ -1,6 +1,6 @@
 """Receipts that stand on an estimate are put right by what providers tell, in patience, and never by a guess."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -74,7 +74,7 @@ class World:
         self.clock = FakeClock()
         self.estimates = FakeEstimates()
         self.transports = {name: FakeTransport(script) for name, script in scripts.items()}
-        self.tenants = [ACME]
+        self.all_tenants = sorted([ACME, TenantId(uuid7())])
         targets = tuple(
             Target(
                 provider=HttpProvider(name, OpenAIWire(), transport, None, "/models", _lookup(name)),
@@ -85,14 +85,14 @@ class World:
         )
         self.corrections = Corrections(
             estimates=self.estimates,
-            tenants=self._tenants,
+            tenants=self,
             routes=[Route(model="m", targets=targets)],
             clock=self.clock,
         )
 
-    async def _tenants(self) -> AsyncIterator[TenantId]:
-        for tenant_id in self.tenants:
-            yield tenant_id
+    async def tenants(self, *, limit: int, after: TenantId | None = None) -> list[TenantId]:
+        """One a page."""
+        return [tenant_id for tenant_id in self.all_tenants if after is None or tenant_id > after][:1]
 
     def add(self, **changes: Any) -> Counted:
         """An estimate of a call that began just now."""
@@ -287,6 +287,15 @@ async def test_what_nobody_noted_is_found_by_the_sweep() -> None:
     await world.later(SWEEP_S - 1)
     assert world.estimates.corrections == {}
     await world.later(1)
+    assert len(world.estimates.corrections) == 1
+
+
+async def test_a_process_that_died_makes_the_sweep_come_at_once() -> None:
+    world = World(p=lambda _request: TOLD)
+    await world.later(0)
+    world.estimates.receipts.append(counted(at=world.clock.now(), provider=None))
+    await world.corrections.died(uuid7())
+    await world.later(AFTER_S)
     assert len(world.estimates.corrections) == 1
 
 

@@ -4,7 +4,7 @@ what a provider does not say stays estimated, and is counted as given up after a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -29,7 +29,8 @@ EVERY_S = 1.0
 SWEEP_S = 300.0
 PATIENCE = timedelta(days=1)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 900.0
-_AT_ONCE = 100  # receipts of a tenant in one round
+_AT_ONCE = 100  # receipts of a tenant in one query
+_PAGE = 1000  # tenants in one query
 
 
 class Estimates(Protocol):
@@ -42,6 +43,12 @@ class Estimates(Protocol):
     async def correct(self, receipt: Counted, usage: Usage, cost: Cost, source: str) -> bool:
         """From now on the receipt counts as this. False: this source has corrected it before. Raises NotFound,
         InvalidRequest (what no call can have used) and StoreUnavailable."""
+        ...
+
+
+class TenantList(Protocol):
+    async def tenants(self, *, limit: int, after: TenantId | None = None) -> list[TenantId]:
+        """Pages of all there are. Raises StoreUnavailable."""
         ...
 
 
@@ -58,13 +65,13 @@ class _Pause(Struct, kw_only=True):
 
 class Corrections:
     """`note` a tenant that has a new estimate, `run` until cancelled. `tenants`: all there are, for what nobody noted
-    (another process's, or of before this one began); looked through every `sweep_s`."""
+    (another process's, or of before this one began); they are looked through every `sweep_s`."""
 
     def __init__(
         self,
         *,
         estimates: Estimates,
-        tenants: Callable[[], AsyncIterator[TenantId]],
+        tenants: TenantList,
         routes: Iterable[Route],
         clock: Clock,
         after_s: float = AFTER_S,
@@ -98,6 +105,11 @@ class Corrections:
         due_s = self._clock.monotonic_s() + self._after_s
         self._due_s[tenant_id] = min(due_s, self._due_s.get(tenant_id, due_s))
 
+    async def died(self, _holder: UUID) -> None:
+        """A process died and its receipts are in the database, some of them drafts of tenants that nobody noted. A hook
+        of `ledger.recovery`."""
+        self._next_sweep_s = self._clock.monotonic_s()
+
     async def run(self) -> None:
         while self.possible:
             try:
@@ -109,9 +121,7 @@ class Corrections:
     async def round(self) -> None:
         """Raises StoreUnavailable."""
         if self._clock.monotonic_s() >= self._next_sweep_s:
-            async for tenant_id in self._tenants():
-                self._due_s[tenant_id] = 0.0
-            self._next_sweep_s = self._clock.monotonic_s() + self._sweep_s
+            await self._sweep()
         for tenant_id in [tenant_id for tenant_id, due_s in self._due_s.items() if due_s <= self._clock.monotonic_s()]:
             del self._due_s[tenant_id]  # a note that comes meanwhile counts
             try:
@@ -122,6 +132,13 @@ class Corrections:
             if pause_s is not None:
                 due_s = self._clock.monotonic_s() + max(EVERY_S, pause_s)
                 self._due_s[tenant_id] = min(due_s, self._due_s.get(tenant_id, due_s))
+
+    async def _sweep(self) -> None:
+        after: TenantId | None = None
+        while page := await self._tenants.tenants(limit=_PAGE, after=after):
+            self._due_s.update(dict.fromkeys(page, 0.0))
+            after = page[-1]
+        self._next_sweep_s = self._clock.monotonic_s() + self._sweep_s
 
     async def _look_through(self, tenant_id: TenantId) -> float | None:
         """In how many seconds to come back; None: nothing is left to ask about."""
