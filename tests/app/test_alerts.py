@@ -10,7 +10,7 @@ from msgspec import json
 from msgspec.structs import replace
 from openai import InvalidWebhookSignatureError, OpenAI
 
-from tenfold.app.alerts import BATCH, MAX_TRIES, Alert, Alerts, endpoint_of, event
+from tenfold.app.alerts import BATCH, MAX_TRIES, Alerts, endpoint_of, event
 from tenfold.app.setting_tables import AlertSettings
 from tenfold.app.settings import SettingsError
 from tenfold.app.webhook import Endpoint, Webhook, signature, signing_key
@@ -18,6 +18,7 @@ from tenfold.core.clock import FakeClock, SystemClock
 from tenfold.core.errors import StoreUnavailable, UpstreamTimeout
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.edge.http import Request
+from tenfold.ledger.budgets.types import BudgetAlert
 from tenfold.providers.transport import HttpClient
 from tenfold.providers.transport.fake import FakeReply, FakeTransport
 from tests.support.http_server import Served
@@ -25,7 +26,7 @@ from tests.support.http_server import Served
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 URL = "https://hooks.example/in/x?token=1"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-ALERT = Alert(
+ALERT = BudgetAlert(
     id=UUID("01a1fa29-1de3-7529-8b96-ba00e3ae355d"),
     tenant_id=TenantId(uuid7()),
     budget_id=uuid7(),
@@ -44,22 +45,22 @@ ALERT = Alert(
 class MemoryOutbox:
     """Alerts that are due; `away` is a database that is."""
 
-    def __init__(self, *due: Alert) -> None:
+    def __init__(self, *due: BudgetAlert) -> None:
         self.due = list(due)
-        self.done: list[Alert] = []
+        self.done: list[BudgetAlert] = []
         self.put_off_for: list[float] = []
         self.away = False
 
-    async def claim(self, limit: int, for_s: float) -> list[Alert]:
+    async def claim(self, limit: int, for_s: float) -> list[BudgetAlert]:
         claimed, self.due = self.due[:limit], self.due[limit:]
         return claimed
 
-    async def delivered(self, alert: Alert) -> None:
+    async def delivered(self, alert: BudgetAlert) -> None:
         if self.away:
             raise StoreUnavailable("away")
         self.done.append(alert)
 
-    async def put_off(self, alert: Alert, for_s: float) -> None:
+    async def put_off(self, alert: BudgetAlert, for_s: float) -> None:
         self.due.append(replace(alert, tries=alert.tries + 1))
         self.put_off_for.append(for_s)
 

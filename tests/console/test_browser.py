@@ -150,7 +150,7 @@ async def test_no_page_scrolls_sideways(width: int, site: Site, tmp_path: Path) 
         sign_up(chrome, site.url)
         chrome.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         assert_fits(chrome)
-        for path in ("/", "/keys", "/usage", "/docs/quickstart", "/nothing"):
+        for path in ("/", "/keys", "/usage", "/budgets", "/docs/quickstart", "/nothing"):
             chrome.get(site.url + path)
             assert_fits(chrome)
 

@@ -240,7 +240,7 @@ async def test_sign_up_can_be_closed() -> None:
         assert response.status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/keys", "/usage", "/login"])
+@pytest.mark.parametrize("path", ["/", "/keys", "/usage", "/budgets", "/login"])
 async def test_the_database_away_is_a_503_page(path: str, console: FakeConsole, browser: Browser) -> None:
     await browser.sign_up()
     console.rows.away = True

@@ -17,11 +17,13 @@ from tenfold.assistant.fake import FakeCaller, FakeSearcher
 from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.console.fake import FakeUsage
-from tenfold.console.services import ConsoleServices
+from tenfold.console.fake import FakeAlerts, FakeBudgets, FakeUsage
+from tenfold.console.services import ConsoleServices, MoneyServices
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.principal import Principal
+from tenfold.limits.fake import FakeLimitRows
+from tenfold.limits.handlers import LimitAdmin
 from tests.support.passwords import cheap_passwords
 
 DOCUMENTS = Path(__file__).parent / "console_docs"
@@ -64,6 +66,9 @@ class FakeConsole:
     keyring: Keyring
     searcher: FakeSearcher
     usage: FakeUsage
+    budgets: FakeBudgets
+    limits: LimitAdmin
+    alerts: FakeAlerts
 
     @property
     def caller(self) -> FakeCaller:
@@ -111,6 +116,7 @@ async def fake_console(
     keys = ApiKeys(rows, tenants, clock)
     accounts = Accounts(rows, cheap_passwords(), clock)
     searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
+    budgets, limits, alerts = FakeBudgets(clock), LimitAdmin(FakeLimitRows(), clock), FakeAlerts()
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
         services = ConsoleServices(
             accounts=accounts,
@@ -120,6 +126,7 @@ async def fake_console(
             usage=usage,
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
+            money=MoneyServices(budgets=budgets, limits=limits, alerts=alerts),
             version="0.1.0",
             sign_up_open=sign_up_open,
             secure_cookies=secure_cookies,
@@ -135,4 +142,7 @@ async def fake_console(
             keyring=keyring,
             searcher=searcher,
             usage=usage,
+            budgets=budgets,
+            limits=limits,
+            alerts=alerts,
         )

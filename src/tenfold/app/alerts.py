@@ -1,6 +1,6 @@
 """Budget alerts leave the house: each is logged and posted to the operator's webhook, by one process, at least once.
 
-What is to be sent, how often it was tried and who tries it now is in the rows behind `AlertOutbox`; nothing of it is
+What is to be sent, how often it was tried and who tries it now is in the rows behind `AlertRows`; nothing of it is
 in this process.
 """
 
@@ -8,18 +8,17 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Protocol
-from uuid import UUID
 
-from msgspec import Struct, json
+from msgspec import json
 
 from tenfold.app.setting_tables import AlertSettings
 from tenfold.app.settings import SettingsError, secret
 from tenfold.app.webhook import Endpoint
 from tenfold.core.errors import StoreUnavailable
-from tenfold.core.ids import TenantId
 from tenfold.core.money import format_usd
+from tenfold.ledger.budgets.ports import AlertRows
+from tenfold.ledger.budgets.types import BudgetAlert
 
 logger = logging.getLogger(__name__)
 
@@ -30,40 +29,6 @@ CLAIM_S = 60.0  # longer than a try can last: until then nobody else tries
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 4 * 3600.0
 MAX_TRIES = 20  # with the pauses between them up to a day and a half
-
-
-class Alert(Struct, frozen=True, kw_only=True):
-    """A budget has reached `percent` of its limit in a period. Money is 10^-9 USD; `tries` were made before."""
-
-    id: UUID
-    tenant_id: TenantId
-    budget_id: UUID
-    per: str
-    subject: str
-    period: str
-    period_start: datetime
-    percent: int
-    limit_nano: int
-    spent_nano: int
-    hard: bool
-    at: datetime
-    tries: int = 0
-
-
-class AlertOutbox(Protocol):
-    """Alerts nobody has been told of yet. All raise StoreUnavailable."""
-
-    async def claim(self, limit: int, for_s: float) -> list[Alert]:
-        """The oldest that are due, to be tried by this process alone for that long."""
-        ...
-
-    async def delivered(self, alert: Alert) -> None:
-        """Done with, for good."""
-        ...
-
-    async def put_off(self, alert: Alert, for_s: float) -> None:
-        """One more try was made in vain; due again after that time."""
-        ...
 
 
 class Receiver(Protocol):
@@ -77,12 +42,12 @@ class Alerts:
 
     def __init__(
         self,
-        outbox: AlertOutbox,
+        rows: AlertRows,
         receiver: Receiver | None,
         *,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._outbox = outbox
+        self._rows = rows
         self._receiver = receiver
         self._jitter = jitter
         self.delivered = 0
@@ -100,14 +65,14 @@ class Alerts:
 
     async def deliver(self) -> int:
         """One try for each alert that is due, at most BATCH at a time: how many there were. Raises StoreUnavailable."""
-        due = await self._outbox.claim(BATCH, CLAIM_S)
+        due = await self._rows.claim(BATCH, CLAIM_S)
         tried = await asyncio.gather(*(self._try(alert) for alert in due), return_exceptions=True)
         for trouble in tried:
             if trouble is not None:
                 raise trouble
         return len(due)
 
-    async def _try(self, alert: Alert) -> None:
+    async def _try(self, alert: BudgetAlert) -> None:
         if alert.tries == 0:
             logger.warning("%s", message(alert), extra=_log_fields(alert))
         trouble = None
@@ -115,17 +80,17 @@ class Alerts:
             trouble = await self._receiver.post(f"alert_{alert.id.hex}", event(alert))
         if trouble is None:
             self.delivered += 1
-            await self._outbox.delivered(alert)
+            await self._rows.delivered(alert)
             return
         self.failed_tries += 1
         if alert.tries + 1 >= MAX_TRIES:
             self.given_up += 1
             logger.error("the webhook was not told of alert %s, and will not be: %s", alert.id, trouble)
-            await self._outbox.delivered(alert)
+            await self._rows.delivered(alert)
             return
         pause_s = self._pause_s(alert.tries)
         logger.warning("the webhook was not told of alert %s; next try in %.0f s: %s", alert.id, pause_s, trouble)
-        await self._outbox.put_off(alert, pause_s)
+        await self._rows.put_off(alert, pause_s)
 
     def _pause_s(self, tries: int) -> float:
         """Exponential with full jitter: receivers that come back are not met by all alerts at once."""
@@ -143,14 +108,14 @@ def endpoint_of(settings: AlertSettings, environment: Mapping[str, str]) -> Endp
         raise SettingsError(f"alerts: {error}") from None
 
 
-def message(alert: Alert) -> str:
+def message(alert: BudgetAlert) -> str:
     whose = f"{alert.per} {alert.subject}" if alert.subject else alert.per
     spent, limit = format_usd(alert.spent_nano), format_usd(alert.limit_nano)
     period = "in total" if alert.period == "total" else f"of this {alert.period}"
     return f"budget alert: {whose} has spent {spent} of {limit} USD {period} ({alert.percent} % reached)"
 
 
-def event(alert: Alert) -> bytes:
+def event(alert: BudgetAlert) -> bytes:
     """The body of the webhook. Amounts are decimal USD."""
     return json.encode(
         {
@@ -174,5 +139,5 @@ def event(alert: Alert) -> bytes:
     )
 
 
-def _log_fields(alert: Alert) -> dict[str, str]:
+def _log_fields(alert: BudgetAlert) -> dict[str, str]:
     return {"tenant": str(alert.tenant_id), "budget": str(alert.budget_id), "alert": str(alert.id)}

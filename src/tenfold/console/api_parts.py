@@ -1,14 +1,15 @@
 """What the routes of the JSON API share: who asks, by bearer key, and how bodies and problems are described."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from tenfold.console.services import ConsoleServices
-from tenfold.core.errors import Unauthenticated
+from tenfold.core.errors import InvalidRequest, Unauthenticated
+from tenfold.core.money import parse_usd
 from tenfold.core.principal import Principal
 
 
@@ -34,6 +35,19 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (400, 401, 403, 429, 503)
 }
 MISSING: dict[int | str, dict[str, object]] = {404: {"model": Problem, "content": {"application/problem+json": {}}}}
+CONFLICT: dict[int | str, dict[str, object]] = {409: {"model": Problem, "content": {"application/problem+json": {}}}}
+
+PageSize = Annotated[int, Query(ge=1, le=100)]
+Word = Annotated[str, Field(max_length=1000)]
+OwnerWord = Literal["operator", "tenant"]
+
+
+def amount_of(text: str, param: str) -> int:
+    """10^-9 USD of decimal USD, which travel as text: JSON numbers lose digits. Raises InvalidRequest."""
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise InvalidRequest(f"`{param}`: {error}.", param=param) from None
 
 
 def bearer(services: ConsoleServices) -> Callable[..., Awaitable[Principal]]:

@@ -9,8 +9,11 @@ from starlette.responses import Response
 from tenfold.console.accounts import account_routes
 from tenfold.console.api import api_routes
 from tenfold.console.asking import asking_routes
+from tenfold.console.budgets import budget_routes
+from tenfold.console.budgets_api import budget_api_routes
 from tenfold.console.docs import docs_routes
 from tenfold.console.keys import key_routes
+from tenfold.console.limits_api import limit_api_routes
 from tenfold.console.problems import (
     API_PREFIX,
     CRASHED,
@@ -43,6 +46,10 @@ def create_console(services: ConsoleServices) -> FastAPI:
     for routes in (account_routes, asking_routes, key_routes, usage_routes, docs_routes):
         app.include_router(routes(site))
     app.include_router(api_routes(services))
+    if services.money is not None:
+        app.include_router(budget_routes(site, services.money))
+        app.include_router(budget_api_routes(services, services.money))
+        app.include_router(limit_api_routes(services, services.money.limits))
     _add_error_handlers(app, site)
     return app
 

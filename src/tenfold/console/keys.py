@@ -11,11 +11,13 @@ from tenfold.console.site import Site, see_other
 from tenfold.console.views import FormError, KeysPage
 from tenfold.console.visitors import Visitor
 from tenfold.core.errors import InvalidRequest
-from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE
+from tenfold.core.principal import SCOPE_APPROVE, SCOPE_BUDGETS, SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE
 
 SCOPES = (
     (SCOPE_INFERENCE, "Call models and ask questions"),
     (SCOPE_USAGE, "Read usage and spend"),
+    (SCOPE_BUDGETS, "Set budgets and limits"),
+    (SCOPE_APPROVE, "Approve calls above the cost ceiling"),
     (SCOPE_KEYS, "Create and revoke keys"),
 )
 LIFETIMES = (("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"))

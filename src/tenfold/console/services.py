@@ -10,6 +10,10 @@ from tenfold.assistant.types import Answer, AskEvent
 from tenfold.core.call import CacheState, Status
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
+from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
+from tenfold.limits.types import Limit, LimitPage
+
+DEFAULT_ALERTS = (80, 100)
 
 
 class AccountService(Protocol):
@@ -109,6 +113,96 @@ class DocumentationService(Protocol):
     def page(self, slug: str) -> DocPage | None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class BudgetLine:
+    """A budget with what is spent of it in the period that runs: of its one subject, or of each that has spent, in
+    their order. `more`: there are further ones."""
+
+    budget: Budget
+    states: list[BudgetState]
+    more: bool = False
+
+
+class BudgetService(Protocol):
+    """Budgets of a tenant. `by` is who asks; what the operator has set, a tenant sees and cannot change."""
+
+    async def create(
+        self,
+        tenant_id: TenantId,
+        *,
+        per: str,
+        period: str,
+        limit_nano: int,
+        subject: str | None = None,
+        hard: bool = True,
+        alerts: Iterable[int] = DEFAULT_ALERTS,
+        by: Owner = "tenant",
+    ) -> Budget:
+        """Raises InvalidRequest, NotFound, Conflict (too many)."""
+        ...
+
+    async def lines(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[BudgetLine]:
+        """The oldest first, the operator's included. Raises InvalidRequest for a cursor that is none."""
+        ...
+
+    async def line(self, tenant_id: TenantId, budget_id: str) -> BudgetLine:
+        """Raises NotFound."""
+        ...
+
+    async def change(
+        self,
+        tenant_id: TenantId,
+        budget_id: str,
+        *,
+        limit_nano: int | None = None,
+        hard: bool | None = None,
+        alerts: Iterable[int] | None = None,
+        by: Owner = "tenant",
+    ) -> Budget:
+        """What is None stays. Raises InvalidRequest, NotFound, PermissionDenied."""
+        ...
+
+    async def end(self, tenant_id: TenantId, budget_id: str, *, by: Owner = "tenant") -> None:
+        """Raises NotFound, PermissionDenied."""
+        ...
+
+
+class LimitService(Protocol):
+    """See tenfold.limits.handlers.LimitAdmin."""
+
+    async def create(
+        self,
+        tenant_id: TenantId,
+        *,
+        per: str,
+        measure: str,
+        amount: int,
+        window_s: int | None = None,
+        subject: str | None = None,
+        burst: int | None = None,
+        by: Owner = "tenant",
+    ) -> Limit: ...
+
+    async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> LimitPage: ...
+
+    async def end(self, tenant_id: TenantId, limit_id: str, *, by: Owner = "tenant") -> None: ...
+
+
+class AlertService(Protocol):
+    async def alerts(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[BudgetAlert]:
+        """The newest first. Raises InvalidRequest for a cursor that is none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneyServices:
+    """What the Budgets page and its API stand on."""
+
+    budgets: BudgetService
+    limits: LimitService
+    alerts: AlertService
+
+
 EXAMPLE_QUESTIONS = (
     "How do I point the OpenAI SDK at Tenfold?",
     "What happens when a provider is down?",
@@ -119,7 +213,7 @@ EXAMPLE_QUESTIONS = (
 @dataclass(frozen=True, kw_only=True)
 class ConsoleServices:
     """`model` is the one the snippets name; `public_url` stands in them instead of the address of the request;
-    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold."""
+    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold. Without `money` no Budgets page."""
 
     accounts: AccountService
     keys: KeyService
@@ -128,6 +222,7 @@ class ConsoleServices:
     usage: UsageService
     documentation: DocumentationService
     model: str
+    money: MoneyServices | None = None
     version: str = ""
     sign_up_open: bool = True
     secure_cookies: bool = False

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tenfold.access.types import ApiKey
 from tenfold.assistant.types import AnswerEnd, CallSummary, Citation
 from tenfold.console.markdown import answer_html
 from tenfold.console.services import DaySpend, DocEntry, DocPage, ReceiptLine
 from tenfold.core.money import format_usd
+from tenfold.ledger.budgets.types import BudgetAlert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Frame:
     login: str | None = None
     tenant_name: str | None = None
     sign_up_open: bool = True
+    has_budgets: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,71 @@ class UsagePage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpendBar:
+    """What one spender has of a budget. The widths are percent of the limit, and at most 100 together."""
+
+    who: str
+    spent: float
+    held: float
+    settled_nano: int
+    held_nano: int
+    remaining_nano: int
+    ends: datetime | None
+    used_up: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetView:
+    """`operators`: set by the operator, and not the tenant's to change."""
+
+    id: str
+    what: str
+    period: str
+    limit_nano: int
+    hard: bool
+    alerts: str
+    operators: bool
+    bars: list[SpendBar]
+    more: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitView:
+    id: str
+    what: str
+    rate: str
+    operators: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The words of a form's lists, each with what a person reads."""
+
+    budget_pers: tuple[tuple[str, str], ...]
+    periods: tuple[tuple[str, str], ...]
+    limit_pers: tuple[tuple[str, str], ...]
+    measures: tuple[tuple[str, str], ...]
+    windows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetsPage:
+    """`sent` holds the fields of a form that was refused, and `refused` says which form it was."""
+
+    template: ClassVar[str] = "budgets.html"
+    title: str = "Budgets"
+    budgets: list[BudgetView]
+    cursor: str | None
+    limits: list[LimitView]
+    limits_cursor: str | None
+    alerts: list[BudgetAlert]
+    choices: Choices
+    refused: Literal["budget", "limit"] | None = None
+    error: FormError | None = None
+    sent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DocsPage:
     template: ClassVar[str] = "docs.html"
     entries: list[DocEntry]
@@ -148,7 +215,7 @@ class ErrorPage:
     message: str
 
 
-Page = FrontPage | LoginPage | AskPage | KeysPage | UsagePage | DocsPage | ErrorPage
+Page = FrontPage | LoginPage | AskPage | KeysPage | UsagePage | BudgetsPage | DocsPage | ErrorPage
 
 
 def answer_view(text: str, end: AnswerEnd) -> AnswerView:
