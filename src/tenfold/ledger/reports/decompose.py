@@ -22,6 +22,7 @@ from tenfold.ledger.reports.types import Factor, ModelUse, Parts
 FACTORS: tuple[Factor, ...] = ("price", "model_mix", "tokens", "cache_share")
 
 _ZERO = Fraction(0)
+_UNUSED = ModelUse(calls=0, paid=0, input_tokens=0, output_tokens=0, input_nano=0, output_nano=0, total_nano=0)
 
 
 class _Model(Struct, frozen=True):
@@ -42,7 +43,11 @@ def explain(before: Mapping[str, ModelUse], after: Mapping[str, ModelUse]) -> Pa
 
     What one side does not know of a model (it was not called, or every call was free) is taken from the other: a model
     that came or went counts as mix, and one whose calls all became free as cache."""
-    pairs = [_pair(before.get(name), after.get(name), _calls(before), _calls(after)) for name in {**before, **after}]
+    calls_before, calls_after = _calls(before), _calls(after)
+    pairs = []
+    for name in {**before, **after}:
+        old, new = before.get(name, _UNUSED), after.get(name, _UNUSED)
+        pairs.append((_model(old, new, calls_before), _model(new, old, calls_after)))
     value = {
         chosen: sum((_cost(pair, chosen) for pair in pairs), _ZERO)
         for size in range(len(FACTORS) + 1)
@@ -86,21 +91,14 @@ def _cost(pair: tuple[_Model, _Model], chosen: tuple[Factor, ...]) -> Fraction:
     return share * paid * (input_tokens * input_price + output_tokens * output_price + fee)
 
 
-def _pair(
-    before: ModelUse | None, after: ModelUse | None, calls_before: int, calls_after: int
-) -> tuple[_Model, _Model]:
-    return _model(before, after, calls_before), _model(after, before, calls_after)
-
-
-def _model(own: ModelUse | None, other: ModelUse | None, calls: int) -> _Model:
-    known = own if own is not None and own.calls else other
-    assert known is not None  # the model has calls on one side
-    paid = known if known.paid or other is None else other
+def _model(own: ModelUse, other: ModelUse, calls: int) -> _Model:
+    known = own if own.calls else other
+    paid = own if own.paid else other
     return _Model(
-        share=Fraction(own.calls if own is not None else 0, calls),
+        share=Fraction(own.calls, calls),
         paid=Fraction(known.paid, known.calls) if known.calls else _ZERO,
         tokens=_tokens(paid),
-        prices=_prices(paid, own, other),
+        prices=_prices(paid, (paid, own, other)),
     )
 
 
@@ -110,14 +108,13 @@ def _tokens(use: ModelUse) -> tuple[Fraction, Fraction]:
     return Fraction(use.input_tokens, use.paid), Fraction(use.output_tokens, use.paid)
 
 
-def _prices(paid: ModelUse, own: ModelUse | None, other: ModelUse | None) -> tuple[Fraction, Fraction, Fraction]:
-    """A token's price that one side cannot tell, since it used none, is the other side's."""
+def _prices(paid: ModelUse, sides: Sequence[ModelUse]) -> tuple[Fraction, Fraction, Fraction]:
+    """A token's price that one side cannot tell, since it used none, is the next side's."""
     if not paid.paid:
         return _ZERO, _ZERO, _ZERO
     by_input = paid.input_nano if paid.input_tokens else 0
     by_output = paid.output_nano if paid.output_tokens else 0
     fee = Fraction(paid.total_nano - by_input - by_output, paid.paid)
-    sides = [side for side in (paid, own, other) if side is not None and side.paid]
     input_price = next((Fraction(side.input_nano, side.input_tokens) for side in sides if side.input_tokens), _ZERO)
     output_price = next((Fraction(side.output_nano, side.output_tokens) for side in sides if side.output_tokens), _ZERO)
     return input_price, output_price, fee

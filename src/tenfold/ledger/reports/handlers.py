@@ -1,6 +1,6 @@
 """What may be asked of reports: sums, exports, outcomes, drift. Checks what comes from outside; holds no SQL."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -19,6 +19,7 @@ from tenfold.ledger.reports.types import (
     Grouping,
     HourRow,
     Outcome,
+    OutcomeKind,
     OutcomeReport,
     Page,
     Range,
@@ -35,6 +36,7 @@ WEEK_DAYS = 7
 MAX_VALUE_NANO = 2**53
 
 _HOUR = timedelta(hours=1)
+_YEARS = range(2000, 2200)
 
 
 class Reports:
@@ -86,7 +88,7 @@ class Reports:
 
     # -- exports -----------------------------------------------------------------------------
 
-    async def export_receipts(self, tenant_id: TenantId, range_: Range) -> AsyncIterator[str]:
+    async def export_receipts(self, tenant_id: TenantId, range_: Range) -> AsyncGenerator[str, None]:
         """CSV in pieces of up to 1,000 receipts, each read in a transaction of its own."""
         yield exports.header(exports.RECEIPT_COLUMNS)
         after: Cursor | None = None
@@ -97,7 +99,7 @@ class Reports:
                 return
             after = Cursor(at=found[-1].at, id=found[-1].id)
 
-    async def export_sums(self, tenant_id: TenantId, query: UsageQuery) -> AsyncIterator[str]:
+    async def export_sums(self, tenant_id: TenantId, query: UsageQuery) -> AsyncGenerator[str, None]:
         yield exports.header(exports.SUM_COLUMNS)
         after: SumCursor | None = None
         while True:
@@ -107,7 +109,7 @@ class Reports:
                 return
             after = _place(found[-1])
 
-    async def export_focus(self, tenant_id: TenantId, account_name: str, range_: Range) -> AsyncIterator[str]:
+    async def export_focus(self, tenant_id: TenantId, account_name: str, range_: Range) -> AsyncGenerator[str, None]:
         """FOCUS rows of whole hours: the one that `since` is in is the first."""
         yield exports.header(exports.FOCUS_COLUMNS)
         whole = Range(since=range_.since.replace(minute=0, second=0, microsecond=0), until=range_.until)
@@ -120,6 +122,12 @@ class Reports:
             after = found[-1]
 
     # -- outcomes ----------------------------------------------------------------------------
+
+    def outcome(
+        self, task: str, outcome: OutcomeKind, at: datetime | None = None, value_nano: int | None = None
+    ) -> Outcome:
+        """Of now, where no time is given."""
+        return Outcome(task=task, outcome=outcome, at=at or self._clock.now(), value_nano=value_nano)
 
     async def report_outcomes(self, tenant_id: TenantId, outcomes: Sequence[Outcome]) -> None:
         """All or none. The last report of a task holds, so reporting again changes nothing or corrects."""
@@ -202,7 +210,6 @@ def _text(value: str, where: str) -> str:
 def _utc(moment: datetime, where: str) -> datetime:
     if moment.tzinfo is None:
         raise InvalidRequest("A time names its zone: 2026-01-31T00:00:00Z.", param=where)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InvalidRequest("This is no time.", param=where) from None
+    if moment.year not in _YEARS:
+        raise InvalidRequest(f"A time is of the years {_YEARS[0]} to {_YEARS[-1]}.", param=where)
+    return moment.astimezone(UTC)
