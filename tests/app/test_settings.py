@@ -99,6 +99,11 @@ def test_variables_of_orchestrators_are_left_alone(tmp_path: Path) -> None:
         ),
         ("[limits]\nkey_concurrency = 0", "toml:2: limits.key_concurrency: Input should be greater than or equal to 1"),
         ("[limits]\ntenant_requests_per_minute = 1.5", "toml:2: limits.tenant_requests_per_minute: Input should be a"),
+        (
+            "[limits]\nkey_usd_per_hour = 1000000",
+            "limits.key_usd_per_hour: a rate is at most 999999.999999999 USD",
+        ),
+        ("[limits]\ntenant_concurrency = 1000001", "limits.tenant_concurrency: Input should be less than or equal to"),
         ('[limits]\nshared = "valkey"', 'toml:1: limits: shared = "valkey" needs valkey_url'),
         ('[limits]\nvalkey_url = "localhost:6379"', "limits: valkey_url must begin with redis://"),
         (

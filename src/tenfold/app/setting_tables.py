@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from tenfold.core.money import parse_usd
+from tenfold.core.money import NANO_PER_USD, format_usd, parse_usd
+from tenfold.limits.types import MAX_AMOUNT, MAX_SLOTS
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -29,13 +30,22 @@ def _usd(value: object) -> object:
     return Decimal(text.strip())
 
 
+def _usd_rate(value: object) -> object:
+    amount = _usd(value)
+    if isinstance(amount, Decimal) and amount * NANO_PER_USD > MAX_AMOUNT:
+        raise ValueError(f"a rate is at most {format_usd(MAX_AMOUNT)} USD")
+    return amount
+
+
 def _referenced(value: str | None, key: str) -> None:
     if value is not None and not value.startswith(("env:", "file:")):
         raise ValueError(f'{key} must be "env:NAME" or "file:PATH", so that no secret stands in this file')
 
 
 Usd = Annotated[Decimal | None, BeforeValidator(_usd)]
+UsdRate = Annotated[Decimal | None, BeforeValidator(_usd_rate)]
 Count = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
+Slots = Annotated[int | None, Field(ge=1, le=MAX_SLOTS)]
 
 _MAX_PRICE = 1_000_000  # USD per million tokens; more is a slip of the hand
 _MAX_TOKENS = 100_000_000  # of one call
@@ -62,7 +72,7 @@ class ServerSettings(_Table):
         1024, ge=0, le=1_000_000, description="Calls per process that wait their tenant's turn; one more is a 503."
     )
     max_wait_s: float = Field(
-        5, gt=0, le=600, description="Longest wait for a turn; then the call is a 503 with Retry-After."
+        5, ge=0, le=600, description="Longest wait for a turn; then the call is a 503 with Retry-After. 0: none waits."
     )
     shutdown_s: float = Field(30, ge=0, le=600, description="How long a stop waits for calls in flight.")
 
@@ -175,20 +185,20 @@ class LimitSettings(_Table):
 
     key_requests_per_minute: Count = Field(None, description="Requests of each key.")
     key_tokens_per_minute: Count = Field(None, description="Tokens of each key, input and output.")
-    key_usd_per_hour: Usd = Field(None, description="Spend of each key, USD.")
-    key_concurrency: Count = Field(None, description="Calls of each key at once.")
+    key_usd_per_hour: UsdRate = Field(None, description="Spend of each key, USD.")
+    key_concurrency: Slots = Field(None, description="Calls of each key at once.")
     tenant_requests_per_minute: Count = Field(None, description="Requests of each tenant.")
     tenant_tokens_per_minute: Count = Field(None, description="Tokens of each tenant, input and output.")
-    tenant_usd_per_hour: Usd = Field(None, description="Spend of each tenant, USD.")
-    tenant_concurrency: Count = Field(None, description="Calls of each tenant at once.")
+    tenant_usd_per_hour: UsdRate = Field(None, description="Spend of each tenant, USD.")
+    tenant_concurrency: Slots = Field(None, description="Calls of each tenant at once.")
     model_requests_per_minute: Count = Field(None, description="Requests of each tenant to each model.")
     model_tokens_per_minute: Count = Field(None, description="Tokens of each tenant at each model, input and output.")
-    model_usd_per_hour: Usd = Field(None, description="Spend of each tenant at each model, USD.")
-    model_concurrency: Count = Field(None, description="Calls of each tenant to each model at once.")
+    model_usd_per_hour: UsdRate = Field(None, description="Spend of each tenant at each model, USD.")
+    model_concurrency: Slots = Field(None, description="Calls of each tenant to each model at once.")
     end_user_requests_per_minute: Count = Field(None, description="Requests of each end user of a tenant.")
     end_user_tokens_per_minute: Count = Field(None, description="Tokens of each end user of a tenant.")
-    end_user_usd_per_hour: Usd = Field(None, description="Spend of each end user of a tenant, USD.")
-    end_user_concurrency: Count = Field(None, description="Calls of each end user of a tenant at once.")
+    end_user_usd_per_hour: UsdRate = Field(None, description="Spend of each end user of a tenant, USD.")
+    end_user_concurrency: Slots = Field(None, description="Calls of each end user of a tenant at once.")
     shared: Literal["auto", "process", "postgres", "valkey"] = Field(
         "auto",
         description="Where processes share a limit: `auto` is Valkey where valkey_url is set, else Postgres, and the "
