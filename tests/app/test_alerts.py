@@ -18,9 +18,11 @@ from tenfold.core.clock import FakeClock, SystemClock
 from tenfold.core.errors import StoreUnavailable, UpstreamTimeout
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.edge.http import Request
-from tenfold.ledger.budgets.types import BudgetAlert
+from tenfold.ledger.budgets.fake import FakeBudgetRows
+from tenfold.ledger.budgets.types import Budget, BudgetAlert
 from tenfold.providers.transport import HttpClient
 from tenfold.providers.transport.fake import FakeReply, FakeTransport
+from tests.ledger.samples import receipt
 from tests.support.http_server import Served
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
@@ -134,6 +136,26 @@ async def test_a_delivery_that_cannot_be_noted_is_told_and_the_others_go_on() ->
     assert len(receiver.posted) == 2
 
 
+async def test_of_two_processes_one_delivers() -> None:
+    """On the fake of the real rows: what one has claimed, the other does not get."""
+    clock = FakeClock()
+    rows = FakeBudgetRows(clock)
+    tenant_id = ALERT.tenant_id
+    budget = Budget(
+        id=uuid7(), tenant_id=tenant_id, per="tenant", period="total", limit_nano=10, created_at=clock.now()
+    )
+    await rows.add(budget)
+    grant = await rows.lease(tenant_id, uuid7(), budget.id, "", wanted=9, at_least=9)
+    assert grant is not None
+    rows.settle_receipts(tenant_id, [receipt(tenant_id, total_nano=9, leases=(grant.lease.id,))])
+    receivers = [Answers(), Answers()]
+    for receiver in receivers:
+        await Alerts(rows, receiver).deliver()
+    assert [len(receiver.posted) for receiver in receivers] == [1, 0]
+    (alert,) = await rows.alerts(tenant_id, limit=10)
+    assert (alert.percent, alert.delivered) == (80, True)
+
+
 # -- the webhook -----------------------------------------------------------------------------
 
 
@@ -219,6 +241,7 @@ def test_the_endpoint_of_the_settings() -> None:
         (URL, "whsec_!!!", "alerts: a webhook secret is whsec_"),
         ("https://me:pw@h/x", SECRET, "alerts: the URL must not hold a user name or password"),
         ("https://:80/", SECRET, "alerts: the URL has no valid host"),
+        ("https://h/ü", SECRET, "alerts: the URL holds characters that must be percent-encoded"),
     ],
 )
 def test_an_endpoint_that_cannot_be_used(url: str, key: str, why: str) -> None:

@@ -34,8 +34,10 @@ class Endpoint:
             origin = Origin.parse(f"{parts.scheme}://{parts.netloc}")
         except InvalidOrigin as error:
             raise ValueError(str(error).replace("the base URL", "the URL")) from None
-        query = f"?{parts.query}" if parts.query else ""
-        return cls(origin=origin, target=f"{parts.path or '/'}{query}", key=signing_key(secret))
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not target.isascii() or not target.isprintable() or " " in target:
+            raise ValueError("the URL holds characters that must be percent-encoded")
+        return cls(origin=origin, target=target, key=signing_key(secret))
 
 
 class Webhook:
