@@ -123,9 +123,6 @@ WITH told AS MATERIALIZED (
 SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM written)
 """  # noqa: S608
 
-_DAY = timedelta(days=1)
-_PIECE = timedelta(hours=6)  # of a day with 2 M receipts: 0.4 s a statement
-
 
 async def roll_up_receipts(tx: Transaction, tenant_id: TenantId, receipts: Sequence[Receipt]) -> None:
     """Adds what these receipts count, in the transaction that inserted exactly these for the first time."""
@@ -152,16 +149,14 @@ async def lock_roll_up(tx: Transaction, tenant_id: TenantId) -> None:
     await tx.fetchval(LOCK_ROLL_UP, tenant_id)
 
 
-async def rebuild_roll_up(
-    tx: Transaction, tenant_id: TenantId, day: datetime, hours: Sequence[HourRow], costs: Sequence[CostDay]
+async def rebuild_hours(
+    tx: Transaction, tenant_id: TenantId, since: datetime, until: datetime, corrections: Sequence[HourRow]
 ) -> int:
-    """Makes the day beginning at `day` anew, under the lock, from its receipts and from what corrections add (`hours`,
-    `costs`). Returns how many rows were wrong."""
-    wrong: int = 0
-    start = day
-    while start < day + _DAY:
-        end = start + _PIECE
-        piece = [row for row in hours if start <= row.hour < end]
-        wrong += await tx.fetchval(REBUILD_HOURS, tenant_id, start, end, piece)
-        start = end
-    return wrong + int(await tx.fetchval(REBUILD_COSTS, tenant_id, day, day + _DAY, list(costs), LOWEST))
+    """Makes these whole hours anew, under the lock, from their receipts and from what corrections add. Returns how many
+    rows were wrong."""
+    return int(await tx.fetchval(REBUILD_HOURS, tenant_id, since, until, corrections))
+
+
+async def rebuild_costs(tx: Transaction, tenant_id: TenantId, day: datetime, corrections: Sequence[CostDay]) -> int:
+    """The same for the day that begins at `day`."""
+    return int(await tx.fetchval(REBUILD_COSTS, tenant_id, day, day + timedelta(days=1), corrections, LOWEST))
