@@ -1,11 +1,13 @@
-"""Receipts in memory, for tests of whatever stands on the ledger; under the contract suite of the real ones."""
+"""Receipts and processes in memory, for tests of whatever stands on the ledger; under the contract suites of the real
+ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
+from uuid import UUID
 
 from tenfold.core.errors import StoreUnavailable
-from tenfold.core.ids import TenantId
+from tenfold.core.ids import TenantId, uuid7
 from tenfold.ledger.types import Cursor, GroupBy, Receipt, Spend
 
 FakeEffect = Callable[[TenantId, Sequence[Receipt]], Awaitable[None]]
@@ -76,6 +78,27 @@ class FakeReceiptRows:
         if group_by == "day":
             return sorted(sums, key=lambda s: s.group or "")
         return sorted(sums, key=lambda s: (-s.total_nano, -s.calls, s.group is None, s.group or ""))
+
+    def _answer(self) -> None:
+        if self.away:
+            raise StoreUnavailable("The database is not reachable at the moment.")
+
+
+class FakeMemberList:
+    """The processes that share a database: `unseen_s` says for how many seconds each of the others was not seen."""
+
+    def __init__(self) -> None:
+        self.id = uuid7()
+        self.away = False
+        self.unseen_s: dict[UUID, float] = {}
+
+    async def dead(self, after_s: float) -> list[UUID]:
+        self._answer()
+        return sorted(member_id for member_id, unseen_s in self.unseen_s.items() if unseen_s > after_s)
+
+    async def remove(self, member_id: UUID) -> None:
+        self._answer()
+        self.unseen_s.pop(member_id, None)
 
     def _answer(self) -> None:
         if self.away:
