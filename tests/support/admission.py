@@ -49,7 +49,7 @@ class NoLimits:
         self.held: set[LimitHold] = set()
         self.reserved = 0
 
-    async def enter(self, principal: Principal) -> Hold:
+    async def enter(self, principal: Principal, dialect: str) -> Hold:
         hold = Hold(self.headers)
         self.held.add(hold)
         return hold

@@ -263,7 +263,11 @@ class World:
             lookup=Lookup(self.cache, policy),
             sink=self.outcomes,
             idempotency=Idempotency(
-                keys or self.keys, uuid7(), max_reply_bytes=max_reply_bytes, keep_s=KEEP_S, first_retry_s=0
+                self.keys if keys is None else keys,
+                uuid7(),
+                max_reply_bytes=max_reply_bytes,
+                keep_s=KEEP_S,
+                first_retry_s=0,
             ),
             coalesce=coalesce,
         )

@@ -109,7 +109,9 @@ class Flight:
             await self._was_read.wait()
 
     def end(self, failure: Callable[[], BaseException] | None) -> None:
-        """No more will come; `failure` makes what every listener is told."""
+        """No more will come; `failure` makes what every listener is told. The first word counts."""
+        if self.ended:
+            return
         self.ended, self._failure = True, failure
         self.news.beat()
 

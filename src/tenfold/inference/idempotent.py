@@ -136,14 +136,20 @@ class KeyedReply:
                 away = isinstance(self._call.error, StoreUnavailable)  # whether the claim was made is not known
                 if away or not await _done(write):
                     await self._let_go()
+                    self._flight.end(_failed if self._has_failed else None)
                     await self._see_through(write)
         finally:
             await self._let_go()
 
+    @property
+    def _has_failed(self) -> bool:
+        """By a bug: there is no reply, or half of one."""
+        return self._call.status == "error" and self._call.error is None
+
     def _outcome(self, claim: Claim) -> Callable[[], Awaitable[None]]:
         """What is to be written: the reply; that there is none to keep; or that the key is free again."""
         call, rows = self._call, self._rows
-        if call.status == "cancelled" or (call.status == "error" and call.error is None):
+        if call.status == "cancelled" or self._has_failed:
             if call.admission is not None and call.admission.begun:  # a provider may have been asked
                 return lambda: rows.interrupt(claim, "interrupted")
             return lambda: rows.release(claim)
@@ -202,6 +208,10 @@ async def replay(call: Call, reply: StoredReply, responder: Responder) -> None:
     if sender is not None:
         await sender.send_bytes(reply.body)
     call.status = reply.ended
+
+
+def _failed() -> TenfoldError:
+    return TenfoldError("Tenfold failed to handle this request; it has been logged.")
 
 
 async def _done(write: Callable[[], Awaitable[None]]) -> bool:

@@ -38,6 +38,11 @@ class FakeIdempotencyRows:
         """Of the keys, in the order of their claims."""
         return [row.state for row in self._rows.values()]
 
+    @property
+    def holders(self) -> set[UUID]:
+        """Of all keys."""
+        return {row.claim.holder for row in self._rows.values()}
+
     async def claim(self, claim: Claim, *, keep_s: float) -> Claimed:
         await self._reach()
         at = claim.tenant_id, claim.key
