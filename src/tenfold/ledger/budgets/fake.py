@@ -96,6 +96,7 @@ class FakeBudgetRows:
                 amount_nano=amount,
                 period_end=end,
                 ends_in_s=None if end is None else (end - self._clock.now()).total_seconds(),
+                hard=budget.hard,
                 settled_nano=period.settled,
                 remaining_nano=rules.remaining(budget.limit_nano, period),
             )

@@ -156,6 +156,7 @@ class PostgresBudgetRows(PostgresAlertRows):
             amount_nano=amount,
             period_end=end,
             ends_in_s=None if end is None else (end - row["now_at"]).total_seconds(),
+            hard=terms["hard"],
             settled_nano=period.settled,
             remaining_nano=rules.remaining(terms["limit_nano"], period),
         )

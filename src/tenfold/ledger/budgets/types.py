@@ -92,6 +92,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     amount_nano: int  # granted by this answer; 0: refused, or nothing was wanted
     period_end: datetime | None  # None: total
     ends_in_s: float | None
+    hard: bool
     settled_nano: int  # of the whole period
     remaining_nano: int  # limit - settled - held after this answer; negative where a soft budget was passed
 
