@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from msgspec import json
 
 from tenfold import __version__
-from tenfold.app.cli import DATABASE_AWAY, FAILED, MISUSED, main
+from tenfold.app.cli import main
+from tenfold.app.cli_parts import DATABASE_AWAY, FAILED, MISUSED
 from tests.support.postgres import PostgresServer
 
 NOBODY = "postgresql://tenfold:x@127.0.0.1:1/tenfold"
@@ -230,6 +231,15 @@ def test_the_doctor_finds_everything_in_order(cli: Cli) -> None:
     checks = cli.json("doctor")["checks"]
     assert [check["check"] for check in checks] == ["python", "disk", "prices", "database", "provider offline"]
     assert all(check["ok"] for check in checks)
+
+
+def test_the_doctor_names_models_without_a_price(cli: Cli) -> None:
+    cli.configure(
+        '[providers.main]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n[models.mine]\nprovider = "main"\n'
+    )
+    output = cli("doctor", code=FAILED).stdout
+    assert "FAIL  price of mine: nobody knows what it costs at main" in output
+    assert '[models."mine"] price' in output
 
 
 def test_the_doctor_says_what_is_wrong_and_looks_on(cut_off: Cli) -> None:

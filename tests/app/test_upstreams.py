@@ -1,13 +1,14 @@
 """Settings to providers, routes and prices."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tenfold.app.settings import Settings, SettingsError, load
-from tenfold.app.upstreams import build_providers, build_routes, refuse_unusable
+from tenfold.app.upstreams import build_providers, build_routes, refuse_unusable, unpriced
 from tenfold.core.usage import Usage
-from tenfold.inference.route import Route
+from tenfold.inference.route import UNKNOWN_WINDOW, Route
 from tenfold.ledger.prices import PriceBook
 from tenfold.providers.http import HttpProvider
 from tenfold.providers.openai import OpenAIWire
@@ -103,6 +104,60 @@ async def test_prices_are_ones_own_the_lists_or_unknown(tmp_path: Path) -> None:
     assert price(found["listed"]) == 750_000_000  # 0.15 and 0.60 USD
     assert price(found["unheard-of"]) is None
     assert price(found["free"]) == 0
+
+
+async def test_a_default_price_is_for_models_without_one_only(tmp_path: Path) -> None:
+    text = (
+        '[budgets]\ndefault_price = { input = "10", output = "20" }\n'
+        + provider_table("main")
+        + '[models.own]\nprovider = "main"\nprice = { input = "1", output = "2" }\n'
+        + '[models.gpt-4o-mini]\nprovider = "main"\n'
+        + '[models.unheard-of]\nprovider = "main"\n'
+    )
+    found = await routes(tmp_path, text)
+    assert price(found["own"]) == 3_000_000_000
+    assert price(found["gpt-4o-mini"]) == 750_000_000
+    assert price(found["unheard-of"]) == 30_000_000_000
+    assert price(found["small"]) == 0
+
+
+async def test_the_price_of_a_model_holds_for_targets_without_their_own(tmp_path: Path) -> None:
+    text = (
+        provider_table("main")
+        + '[models.m]\nprice = { input = "1" }\n'
+        + '[[models.m.targets]]\nprovider = "main"\n'
+        + '[[models.m.targets]]\nprovider = "main"\nprice = { input = "5" }\n'
+    )
+    found = await routes(tmp_path, text)
+    assert [price(found["m"], number) for number in (0, 1)] == [1_000_000_000, 5_000_000_000]
+
+
+async def test_sizes_are_the_settings_the_datas_or_unknown(tmp_path: Path) -> None:
+    text = (
+        '[budgets]\nbroken_streams = "received"\n'
+        + provider_table("main")
+        + '[models.listed]\nprovider = "main"\nupstream = "gpt-4o-mini"\n'
+        + '[models.smaller]\nprovider = "main"\nupstream = "gpt-4o-mini"\nmax_input_tokens = 9\n'
+        + '[models.unheard-of]\nprovider = "main"\nmax_output_tokens = 70000\n'
+    )
+    found = {name: route.targets[0] for name, route in (await routes(tmp_path, text)).items()}
+    assert (found["listed"].window, found["listed"].most_output) == (128_000, 16_384)
+    assert (found["smaller"].window, found["smaller"].most_output) == (9, 16_384)
+    assert (found["unheard-of"].window, found["unheard-of"].most_output) == (UNKNOWN_WINDOW, 70_000)
+    assert found["listed"].broken_streams == "received"
+
+
+def test_models_without_a_price_are_named(tmp_path: Path) -> None:
+    text = (
+        provider_table("main")
+        + '[models.free]\nprovider = "main"\nprice = { input = "0" }\n'
+        + '[models.gpt-4o-mini]\nprovider = "main"\n'
+        + '[models.unheard-of]\nprovider = "main"\n'
+    )
+    at = datetime.fromtimestamp(NOW_S, UTC)
+    assert list(unpriced(settings(tmp_path, text), BOOK, at)) == [("unheard-of", "main")]
+    default = '[budgets]\ndefault_price = { input = "1" }\n'
+    assert list(unpriced(settings(tmp_path, default + text), BOOK, at)) == []
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,44 @@ def test_an_hour_in_anthropics_cache_costs_twice_the_input(merged: PriceData) ->
     assert models_of(merged, "anthropic")["claude-x"].prices[0].rates.cache_write_1h == 8 * UNIT
 
 
+def test_of_the_sizes_of_a_model_the_largest_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sources: tuple[Path, Path]
+) -> None:
+    (tmp_path / "supplement.json").write_text('{"mappings": [], "providers": []}')
+    monkeypatch.setattr(refresh_prices, "SUPPLEMENT", tmp_path / "supplement.json")
+    genai = [{"id": "acme", "name": "Acme", "models": [{**genai_model("big-1", {}), "context_window": 900}]}]
+    sources[0].write_bytes(gzip.compress(json.dumps(genai).encode()))
+    rows: list[dict[str, Any]] = [
+        {**litellm_model("acme/big-1", input=1e-06, output=1e-06), "max_input_tokens": 500, "max_output_tokens": 70},
+        {
+            **litellm_model("acme/big-1-old", input=1e-06, output=1e-06),
+            "max_input_tokens": 100,
+            "max_output_tokens": 80,
+        },
+        {**litellm_model("acme/small", input=1e-06, output=1e-06), "max_input_tokens": 0, "max_output_tokens": 1 << 40},
+        {**litellm_model("acme/other", input=1e-06, output=1e-06), "max_input_tokens": 7, "mode": "image_generation"},
+        {"model": "acme/nobody's", "max_input_tokens": 7},
+    ]
+    sources[1].write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    make(monkeypatch, tmp_path / "out.json.gz", *sources)
+    models = models_of(decode((tmp_path / "out.json.gz").read_bytes()), "acme")
+    assert (models["big-1"].max_input_tokens, models["big-1"].max_output_tokens) == (900, 80)
+    for name in ("small", "other"):
+        assert (models[name].max_input_tokens, models[name].max_output_tokens) == (None, None), "nonsense, or unsized"
+
+
+def test_a_file_of_another_format_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sources: tuple[Path, Path]
+) -> None:
+    out = tmp_path / "out.json.gz"
+    other = msgspec.structs.replace(read_price_file(), format=1)
+    out.write_bytes(gzip.compress(msgspec.json.encode(other)))
+    (tmp_path / "supplement.json").write_text('{"mappings": [], "providers": []}')
+    monkeypatch.setattr(refresh_prices, "SUPPLEMENT", tmp_path / "supplement.json")
+    make(monkeypatch, out, *sources)
+    assert decode(out.read_bytes()).providers
+
+
 def test_provenance_is_kept(merged: PriceData) -> None:
     assert [(source.name, source.revision) for source in merged.sources] == [
         ("genai-prices", "somewhere@abc"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tenfold.app.database import open_database
 from tenfold.app.settings import Settings, SettingsError, environment
-from tenfold.app.upstreams import OFFLINE, build_providers
+from tenfold.app.upstreams import OFFLINE, build_providers, unpriced
 from tenfold.core.clock import SystemClock
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 from tenfold.ledger.prices import PriceBook
@@ -65,6 +65,14 @@ def _disk(settings: Settings) -> Check:
 def _prices(settings: Settings) -> Iterator[Check]:
     book = PriceBook.load()
     yield "prices", True, f"price data of {book.generated}"
+    for model, provider in unpriced(settings, book, SystemClock().now()):
+        yield (
+            f"price of {model}",
+            False,
+            f"nobody knows what it costs at {provider}, so its calls are refused: set "
+            f'[models."{model}"] price = {{ input = "0.50", output = "1.50" }} (USD per million tokens; 0 where it '
+            "costs nothing), or [budgets] default_price",
+        )
 
 
 async def _database(settings: Settings) -> Check:

@@ -1,6 +1,6 @@
 """Providers, routes and prices out of the settings: which model goes where and what it costs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
@@ -91,19 +91,15 @@ def build_routes(
 def _targets(
     model: str, entry: ModelSettings, settings: Settings, providers: Mapping[str, Provider], book: PriceBook
 ) -> list[Target]:
-    wanted = [(target.provider, target.upstream, target.price) for target in entry.targets]
-    if entry.provider is not None:
-        wanted = [(entry.provider, entry.upstream, entry.price)]
     targets = []
-    for name, upstream, price in wanted:
-        upstream_model = upstream or model
+    for name, upstream_model, price in _wanted(model, entry):
         seller = settings.providers[name]
         limits = book.limits(_lists(seller, book), upstream_model)
         targets.append(
             Target(
                 provider=providers[name],
                 upstream_model=upstream_model,
-                prices=_prices(price or entry.price, settings.budgets.default_price, seller, upstream_model, book),
+                prices=_prices(price, settings.budgets.default_price, seller, upstream_model, book),
                 ask_usage=seller.stream_usage,
                 max_input_tokens=entry.max_input_tokens or limits.max_input_tokens,
                 max_output_tokens=entry.max_output_tokens or limits.max_output_tokens,
@@ -111,6 +107,22 @@ def _targets(
             )
         )
     return targets
+
+
+def unpriced(settings: Settings, book: PriceBook, at: datetime) -> Iterator[tuple[str, str]]:
+    """Model and provider of each target whose calls are refused because nobody knows their price."""
+    for model, entry in settings.models.items():
+        for name, upstream_model, price in _wanted(model, entry):
+            prices = _prices(price, settings.budgets.default_price, settings.providers[name], upstream_model, book)
+            if prices.quote(at) is None:
+                yield model, name
+
+
+def _wanted(model: str, entry: ModelSettings) -> list[tuple[str, str, PriceSettings | None]]:
+    """Provider, the upstream's name of the model, and its own price, for each target."""
+    if entry.provider is not None:
+        return [(entry.provider, entry.upstream or model, entry.price)]
+    return [(target.provider, target.upstream or model, target.price or entry.price) for target in entry.targets]
 
 
 def _prices(
