@@ -1,5 +1,6 @@
 """The path of a plain call runs no database query: keys, prices, routes and budgets are known, receipts go later."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,17 @@ from tenfold.app.telemetry.feed import CallFeed
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
 from tenfold.core.ids import uuid7
+from tenfold.core.write_batch import WriteBatch
 from tenfold.inference.authenticate import authenticate
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
 from tenfold.ledger.idempotency.queries import PostgresIdempotencyRows
+from tenfold.ledger.journal import Journal
 from tenfold.ledger.queries import PostgresReceiptRows
-from tenfold.ledger.receipts import ReceiptWriter, receipt_of
+from tenfold.ledger.receipts import ReceiptWriter
 from tenfold.store import Store
+from tests.support.admission import FreeAdmission
 from tests.support.pipeline import DIALECTS, Client, World, asking, streamed, whole
 
 NEVER_S = 3600.0
@@ -31,15 +35,12 @@ async def test_a_plain_call_runs_no_query(store: Store, tmp_path: Path, stream: 
     await keys.install_key("acme", "tf-a-key-of-32-characters-at-least")
     answer = streamed("openai") if stream else whole("openai")
     world = World({"openai": [answer] * 3})
-    receipts = ReceiptWriter(PostgresReceiptRows(store), tmp_path, clock)
-
-    def keep(calls: list[Call]) -> None:
-        for call in calls:
-            receipts.record(receipt_of(call))
-
-    feed = CallFeed([keep])
+    journal = Journal.open(tmp_path, uuid7(), WriteBatch(asyncio.get_running_loop()), clock)
+    receipts = ReceiptWriter(PostgresReceiptRows(store), journal, clock)
+    admission = FreeAdmission(journal=receipts)
+    feed = CallFeed([])
     pipeline = Pipeline(
-        admit=world.admission.admit,
+        admit=admission.admit,
         router=world.router,
         lookup=Lookup(world.cache, "deterministic"),
         sink=feed,
@@ -65,3 +66,4 @@ async def test_a_plain_call_runs_no_query(store: Store, tmp_path: Path, stream: 
 
         await receipts.flush()
         assert receipts.written == 4
+    await receipts.drain()

@@ -48,6 +48,23 @@ async def test_a_time_to_wait_among_our_limits_is_told_once() -> None:
     assert (told.status, told.headers["retry-after"]) == (429, "7")
 
 
+@pytest.mark.parametrize("where", ["enter", "reserve"])
+async def test_a_refusal_by_a_limit_tells_where_that_limit_stands(where: str) -> None:
+    world = World({"openai": []})
+    world.admission.limits.headers = OURS
+    error = RateLimited("too many", retry_after_s=3)
+    error.headers = header_lines([("RateLimit", '"key";r=0;t=3')])
+    setattr(world.admission.limits, f"refuse_at_{where}", error)
+    told = await world.ask(asking("openai"))
+    assert told.status == 429
+    assert {name: told.headers.get(name) for name in ("RateLimit", "retry-after", "X-RateLimit-Limit-Requests")} == {
+        "RateLimit": '"key";r=0;t=3',
+        "retry-after": "3",
+        "X-RateLimit-Limit-Requests": None,
+    }
+    world.assert_settled()
+
+
 @pytest.mark.parametrize(
     ("error", "stops"),
     [

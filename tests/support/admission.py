@@ -13,7 +13,7 @@ from tenfold.core.principal import Principal
 from tenfold.inference.admit import Admit, Gate
 from tenfold.inference.bound import Bound
 from tenfold.inference.ceilings import Ceilings
-from tenfold.inference.ports import LimitHold, Reservation
+from tenfold.inference.ports import Journal, LimitHold, Reservation
 from tenfold.ledger.budgets.types import Spender
 
 
@@ -41,15 +41,18 @@ class Hold:
 
 
 class NoLimits:
-    """CallLimits that let everything pass. `refuse_at_reserve` is raised there."""
+    """CallLimits that let everything pass, but for what a test wants refused."""
 
     def __init__(self) -> None:
         self.headers = ""
+        self.refuse_at_enter: Exception | None = None
         self.refuse_at_reserve: Exception | None = None
         self.held: set[LimitHold] = set()
         self.reserved = 0
 
-    async def enter(self, principal: Principal, dialect: str) -> Hold:
+    async def enter(self, principal: Principal, dialect: str = "") -> Hold:
+        if self.refuse_at_enter is not None:
+            raise self.refuse_at_enter
         hold = Hold(self.headers)
         self.held.add(hold)
         return hold
@@ -109,9 +112,9 @@ class KeptJournal:
 
 
 class FreeAdmission:
-    """An Admit over all of these; `admit` is what a Pipeline takes."""
+    """An Admit over all of these; `admit` is what a Pipeline takes. `journal`: another one to take the receipts."""
 
-    def __init__(self, places: int = 100, ceilings: Ceilings | None = None) -> None:
+    def __init__(self, places: int = 100, ceilings: Ceilings | None = None, *, journal: Journal | None = None) -> None:
         self.gate = Gate(FirstCome(places))
         self.limits = NoLimits()
         self.budgets = FreeBudgets()
@@ -121,7 +124,7 @@ class FreeAdmission:
             limits=self.limits,
             ceilings=ceilings or Ceilings(),
             budgets=self.budgets,
-            journal=self.journal,
+            journal=self.journal if journal is None else journal,
         )
 
     def assert_nothing_held(self) -> None:

@@ -1,7 +1,7 @@
 """Stage 8, respond: the headers every reply carries, and error replies in the client's own dialect."""
 
 from tenfold.core.call import Call
-from tenfold.core.errors import TenfoldError, UpstreamError
+from tenfold.core.errors import RateLimited, TenfoldError, UpstreamError
 from tenfold.core.headers import header_lines
 from tenfold.core.money import format_usd
 from tenfold.inference.ports import ClientDialect, Responder, Sender
@@ -43,12 +43,13 @@ def replay(call: Call, responder: Responder, body: bytes | None) -> Sender | Non
 def fail(call: Call, error: TenfoldError, dialect: ClientDialect, responder: Responder) -> None:
     """The error as this dialect's clients know it; an upstream's own status is kept."""
     call.http_status = error.status
-    told = {name for name, _ in call.carried}  # both may tell the upstream's limits
-    if call.admission is not None:
-        told |= _names(call.admission.headers)
-    limits = header_lines(header for header in _retry_headers(error) if header[0] not in told)
+    limits = error.headers if isinstance(error, RateLimited) and error.headers else _limits(call)
+    told = {name for name, _ in call.carried} | _names(limits)  # both may tell the upstream's limits
+    retry = header_lines(header for header in _retry_headers(error) if header[0] not in told)
     stop = _STOP if error.status == 409 and not error.retryable else ""
-    responder.whole(error.status, f"{JSON}{_about(call)}{limits}{stop}", dialect.encode_error(error, call.request_id))
+    responder.whole(
+        error.status, f"{JSON}{_about(call, limits)}{retry}{stop}", dialect.encode_error(error, call.request_id)
+    )
 
 
 def refuse(error: TenfoldError, dialect: ClientDialect, request_id: str, responder: Responder) -> None:
@@ -76,14 +77,20 @@ def _cost(call: Call) -> str:
     return "" if call.cost_nano is None else f"tenfold-cost-usd: {format_usd(call.cost_nano)}\r\n"
 
 
-def _about(call: Call) -> str:
+def _limits(call: Call) -> str:
+    return "" if call.admission is None else call.admission.headers
+
+
+def _about(call: Call, limits: str | None = None) -> str:
+    """What every reply says; `limits` are the lines of our own limits, where they are not those on the call."""
     cache: str = call.cache_state
     if cache == "hit":
         cache = f"hit; layer=memory; age={call.cached_age_s}"
     elif cache == "coalesced":
         cache = "hit; layer=coalesced"
     ids = request_id_lines(call.dialect, call.request_id)
-    limits = "" if call.admission is None else call.admission.headers
+    if limits is None:
+        limits = _limits(call)
     more = ""
     if call.carried or call.upstream_request_id or call.ignored:
         own = _names(limits)
