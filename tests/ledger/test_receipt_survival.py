@@ -50,8 +50,8 @@ class Survival(RuleBasedStateMachine):
             ("journal", "_ROOM", 6_000),
             ("journal", "FINAL_MARGIN", 1_000),
             ("receipts", "MAX_IN_MEMORY", 4),
-            ("receipts", "BATCH_ROWS", 3),
-            ("recovery", "BATCH_ROWS", 3),
+            ("receipts", "WINDOW_ROWS", 3),
+            ("intake", "BATCH_ROWS", 2),
         ):
             self.patches.setattr(f"tenfold.ledger.{module}.{name}", value)
         self.patches.setattr(os, "fdatasync", lambda _descriptor: None)

@@ -18,7 +18,7 @@ from tenfold.core.principal import Principal
 from tenfold.inference.bound import Bound
 from tenfold.ledger import receipts as receipts_module
 from tenfold.ledger.fake import FakeReceiptRows
-from tenfold.ledger.intake import REFUSED_FILE
+from tenfold.ledger.intake import BATCH_ROWS, REFUSED_FILE
 from tenfold.ledger.journal import Journal
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
@@ -131,12 +131,12 @@ async def test_a_running_writer_flushes_by_itself_and_at_once_when_a_batch_is_fu
     writer = ReceiptWriter(rows, journal, clock)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(writer.run(), name="receipts")
-        record(writer, some(receipts_module.BATCH_ROWS))
+        record(writer, some(BATCH_ROWS))
         await rows.began.wait()  # without waiting for the hour
         rows.gate.set()
         running.cancel()
     await writer.drain()
-    assert len(rows.all) == receipts_module.BATCH_ROWS
+    assert len(rows.all) == BATCH_ROWS
 
 
 # -- the database away -----------------------------------------------------------------------
@@ -304,6 +304,16 @@ async def test_draining_keeps_the_drafts_of_calls_that_never_ended(writer: Recei
     assert len(on_disk(journal)) == 1
 
 
+async def test_draining_keeps_a_journal_that_something_else_depends_on(
+    writer: ReceiptWriter, fake: FakeReceiptRows, journal: Journal
+) -> None:
+    record(writer, some(3))
+    await writer.drain(keep=True)
+    assert len(fake.all) == 3
+    assert journal.folder.exists()
+    assert not journal.is_open
+
+
 # -- when the disk does not take them --------------------------------------------------------
 
 
@@ -328,6 +338,24 @@ async def test_a_disk_that_fails_refuses_calls_and_receipts_go_to_the_database_a
     await journal.tend()
     assert not journal.trouble
     assert (writer.lost, writer.pending) == (0, 0)
+    assert journal.in_flight == 0
+
+
+async def test_a_draft_is_let_go_when_only_the_database_took_its_receipt(
+    writer: ReceiptWriter, fake: FakeReceiptRows, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = [call() for _ in range(20)]
+    for one in begun:
+        writer.begin(one, BOUND)
+    journal.flush()
+    monkeypatch.setattr("tenfold.ledger.journal.SEGMENT_BYTES", journal.bytes + 5_000)  # full after a few more
+    monkeypatch.setattr(os, "pwrite", _fails)
+    for one in begun:
+        writer.end(one)
+    loose = writer.in_memory + journal.in_flight - len(begun)
+    assert 0 < loose == journal.in_flight < len(begun)
+    await writer.flush()
+    assert len(fake.all) == len(begun)
     assert journal.in_flight == 0
 
 

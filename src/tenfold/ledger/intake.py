@@ -16,6 +16,7 @@ from tenfold.ledger.types import Receipt
 
 logger = logging.getLogger(__name__)
 
+BATCH_ROWS = 500  # of one transaction
 REFUSED_FILE = "refused.jsonl"
 
 
@@ -33,7 +34,8 @@ class Intake:
         """Returns those that were not there before. Raises StoreUnavailable; all of them can be added again then."""
         new: list[Receipt] = []
         for tenant_id, its in _by_tenant(receipts).items():
-            new += await self._add(tenant_id, its)
+            for start in range(0, len(its), BATCH_ROWS):
+                new += await self._add(tenant_id, its[start : start + BATCH_ROWS])
         return new
 
     async def keep_damaged(self, lines: Sequence[bytes]) -> None:

@@ -195,9 +195,10 @@ class Journal:
         flushed = self.flush()
         sealed = list(self._sealed)
         spent = [s for s in sealed if flushed and s.drafts == 0 and s.finals_to <= self.done]
-        kept = [s for s in sealed if s not in spent]
+        kept = [s for s in sealed if s not in spent and s.descriptor >= 0]
         active = self._active if self._active.synced < self._active.written else None
-        self.disk_errors += await asyncio.to_thread(_tidy, active, kept, spent)
+        if active or kept or spent:
+            self.disk_errors += await asyncio.to_thread(_tidy, active, kept, spent)
         self._sealed = [s for s in self._sealed if s not in spent]
         if len(self._spares) < SPARES:
             await self._reserve_ahead()

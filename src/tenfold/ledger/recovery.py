@@ -33,7 +33,6 @@ LOOK_S = 2.0
 RETRY_S = 30.0  # after a recovery that failed for another reason than an absent database
 GONE_S = 60.0  # not seen for so long, and no journal: gone with its machine
 FORGET_S = 86_400.0  # until then `gone` is called every minute; a journal that turns up later is recovered still
-BATCH_ROWS = 500
 SPILL_BYTES = 256 * 1024
 
 
@@ -145,10 +144,9 @@ class Recovery:
         await self._add(list(drafts.values()))
 
     async def _add(self, receipts: list[Receipt]) -> None:
-        for start in range(0, len(receipts), BATCH_ROWS):
-            new = await self._intake.add(receipts[start : start + BATCH_ROWS])
-            self.recovered += len(new)
-            self.drafts += sum(receipt.draft for receipt in new)
+        new = await self._intake.add(receipts)
+        self.recovered += len(new)
+        self.drafts += sum(receipt.draft for receipt in new)
 
     # -- what else there is to find ----------------------------------------------------------
 
