@@ -76,12 +76,12 @@ async def test_cached_and_reasoning_tokens_have_their_price(tenfold: TenfoldProc
     [
         ("[[status 429 7]]", "error", 429, "upstream_error", False),
         ("[[status 500]]", "error", 500, "upstream_error", False),
-        ("[[reset]]", "error", 502, "upstream_unavailable", False),
+        ("[[reset]]", "error", 502, "upstream_unavailable", True),
         ("[[html]]", "error", 502, "upstream_error", False),
     ],
 )
 @every_vendor
-async def test_failures_are_receipted_and_free(
+async def test_failures_are_receipted_and_free_where_nothing_can_have_been_billed(
     tenfold: TenfoldProcess, model: str, text: str, status: str, http_status: int, code: str, costs: bool
 ) -> None:
     mark = uuid.uuid4().hex
@@ -113,15 +113,17 @@ async def test_a_stream_cut_upstream_is_told_and_receipted(
     assert receipt["total_nano"] > 0
 
 
-async def test_a_model_without_a_known_price(tenfold: TenfoldProcess) -> None:
-    """Unknown is not free."""
+@every_dialect
+async def test_a_model_without_a_known_price(tenfold: TenfoldProcess, upstream: UpstreamServer, dialect: str) -> None:
+    """Unknown is not free: nobody is asked."""
     mark = uuid.uuid4().hex
-    reply = ask(tenfold, "unpriced", "hello", headers={"Tenfold-Feature": mark})
-    assert "tenfold-cost-usd" not in reply.headers
+    with upstream.recording() as seen:
+        reply = ask(tenfold, "unpriced", "hello", dialect=dialect, headers={"Tenfold-Feature": mark})
+    assert reply.status_code == 402
+    assert '[models."unpriced"] price' in reply.json()["error"]["message"]
+    assert not seen
     [receipt] = await receipts(tenfold, mark)
-    assert receipt["total_nano"] is None
-    assert receipt["priced"] is False
-    assert receipt["output_tokens"] > 0
+    assert (receipt["error_code"], receipt["total_nano"]) == ("price_unknown", None)
 
 
 async def test_an_own_price_and_an_own_name(tenfold: TenfoldProcess, upstream: UpstreamServer) -> None:

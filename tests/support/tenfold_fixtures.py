@@ -22,6 +22,7 @@ base_url = "http://127.0.0.1:9/v1"
 
 [models.nobody-there]
 provider = "nowhere"
+price = { input = 1, output = 2 }
 
 [[models.two-targets.targets]]
 provider = "nowhere"
