@@ -165,3 +165,20 @@ async def test_a_bug_on_the_path_reaches_the_caller() -> None:
         with pytest.raises(RuntimeError, match="a bug"):
             await ask(world)
     assert world.outcomes.only.status == "error"
+
+
+@pytest.mark.parametrize("key", [None, "step-7"])
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_process_that_stops_tells_the_caller(key: str | None, silent: bool) -> None:
+    """What it had heard by then does not pass as a whole reply."""
+    stop_at = sum(map(len, FRAMES["openai"][:3]))
+    reply = FakeReply(silent=True) if silent else streamed("openai", stop_at=stop_at, then="hang")
+    world = World({"openai": [reply]})
+    options = CallOptions(idempotency_key=key)
+    task = asyncio.create_task(ask(world, options=options))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await world.pipeline.aclose(0)
+    with pytest.raises(Overloaded):
+        await task
+    world.assert_settled()

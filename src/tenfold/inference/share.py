@@ -19,15 +19,20 @@ class FlightFailed(Exception):
 
 
 async def take_home(flight: Flight, question: Question, responder: Responder) -> None:
-    """The reply of one's own flight, to the client who asked. The call settles with the flight, not here."""
+    """The reply of one's own flight, to the client who asked. The call settles with the flight, not here; only an end
+    that the flight could not tell of any more, because the process stops, is noted for a caller inside."""
+    call = question.call
     async with flight.listening() as listener:
         try:
             await listener.head()
         except TenfoldError as error:
-            respond.refuse(error, question.dialect, question.call.request_id, responder)
+            call.error = error
+            respond.refuse(error, question.dialect, call.request_id, responder)
             return
         if flight.is_stream:
-            await _pass_on(listener, responder.stream(flight.status, flight.headers), question)
+            broken = await _pass_on(listener, responder.stream(flight.status, flight.headers), question)
+            if broken is not None:
+                call.error = broken
         else:
             responder.whole(flight.status, flight.headers, flight.body)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
-from tenfold.ledger.idempotency.queries import PostgresIdempotencyRows
+from tenfold.ledger.idempotency.queries import TENANTS_EXPIRED, TENANTS_IN_FLIGHT, PostgresIdempotencyRows
 from tenfold.store import Store
 from tests.ledger.samples import add_tenant
 
@@ -58,10 +58,8 @@ async def test_the_lists_of_tenants_leave_no_tenant_set(store: Store) -> None:
     rows = PostgresIdempotencyRows(store)
     await rows.claim(claim_of(tenant_id), keep_s=-1)
     async with store.directory() as tx:
-        assert [row[0] for row in await tx.fetch("SELECT tenfold.tenants_with_keys_in_flight($1)", HOLDER)] == [
-            tenant_id
-        ]
-        assert [row[0] for row in await tx.fetch("SELECT tenfold.tenants_with_expired_keys()")] == [tenant_id]
+        for query, args in ((TENANTS_IN_FLIGHT, [[tenant_id], HOLDER]), (TENANTS_EXPIRED, [[tenant_id]])):
+            assert [row[0] for row in await tx.fetch(query, *args)] == [tenant_id]
         assert await tx.fetchval("SELECT tenfold.tenant_id()") is None
         assert await tx.fetch("SELECT * FROM idempotency_keys") == []
 

@@ -9,7 +9,7 @@ from tenfold.ledger.idempotency.ports import IdempotencyRows
 
 logger = logging.getLogger(__name__)
 
-EXPIRE_EVERY_S = 60.0
+EXPIRE_EVERY_S = 600.0  # what has expired can be claimed anew before it is deleted
 BATCH_KEYS = 200  # a stored reply may be megabytes
 
 
@@ -35,7 +35,7 @@ async def expire_keys(rows: IdempotencyRows) -> int:
 
 
 async def keep_expiring(rows: IdempotencyRows) -> None:
-    """`expire_keys` once a minute, until cancelled."""
+    """`expire_keys` every ten minutes, until cancelled."""
     while True:
         await asyncio.sleep(EXPIRE_EVERY_S)
         try:

@@ -32,16 +32,16 @@ CREATE POLICY tenant ON idempotency_keys
     USING (tenant_id = tenfold.tenant_id()) WITH CHECK (tenant_id = tenfold.tenant_id());
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO tenfold_app;
 
--- Which tenants have keys that a process left in flight, or that have expired. They run with the rights of whoever calls
--- them and look into one tenant after the other, as it could itself: so they need no hole in the wall, and they work as
--- well where the owner of the tables is no superuser and bound by their policies.
-CREATE FUNCTION tenfold.tenants_with_keys_in_flight(of_holder uuid) RETURNS SETOF uuid
+-- Which of these tenants have keys that a process left in flight, or that have expired. They run with the rights of
+-- whoever calls them and look into one tenant after the other, as it could itself: so they need no hole in the wall, and
+-- they work as well where the owner of the tables is no superuser and bound by their policies.
+CREATE FUNCTION tenfold.tenants_with_keys_in_flight(among uuid[], of_holder uuid) RETURNS SETOF uuid
     LANGUAGE plpgsql SET search_path = tenfold, pg_temp SET tenfold.tenant_id = ''
 AS $$
 DECLARE
     tenant uuid;
 BEGIN
-    FOR tenant IN SELECT id FROM tenants LOOP
+    FOREACH tenant IN ARRAY among LOOP
         PERFORM set_config('tenfold.tenant_id', tenant::text, true);
         IF EXISTS (SELECT FROM idempotency_keys k
                    WHERE k.tenant_id = tenant AND k.holder = of_holder AND k.state = 'in_flight') THEN
@@ -50,13 +50,13 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE FUNCTION tenfold.tenants_with_expired_keys() RETURNS SETOF uuid
+CREATE FUNCTION tenfold.tenants_with_expired_keys(among uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql SET search_path = tenfold, pg_temp SET tenfold.tenant_id = ''
 AS $$
 DECLARE
     tenant uuid;
 BEGIN
-    FOR tenant IN SELECT id FROM tenants LOOP
+    FOREACH tenant IN ARRAY among LOOP
         PERFORM set_config('tenfold.tenant_id', tenant::text, true);
         IF EXISTS (SELECT FROM idempotency_keys k WHERE k.tenant_id = tenant AND k.expires_at <= now()) THEN
             RETURN NEXT tenant;
@@ -64,5 +64,7 @@ BEGIN
     END LOOP;
 END $$;
 
-REVOKE ALL ON FUNCTION tenfold.tenants_with_keys_in_flight(uuid), tenfold.tenants_with_expired_keys() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tenfold.tenants_with_keys_in_flight(uuid), tenfold.tenants_with_expired_keys() TO tenfold_app;
+REVOKE ALL ON FUNCTION tenfold.tenants_with_keys_in_flight(uuid[], uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenfold.tenants_with_expired_keys(uuid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenfold.tenants_with_keys_in_flight(uuid[], uuid) TO tenfold_app;
+GRANT EXECUTE ON FUNCTION tenfold.tenants_with_expired_keys(uuid[]) TO tenfold_app;
