@@ -17,7 +17,11 @@ from tests.support.pipeline import EVENT_STREAM, FRAMES, REPLIES, Client, World,
 UPSTREAMS = ("openai", "anthropic", "gemini")
 JUNK = (b"", b"{}", b"null", b"<html>", b"data: {}\n\n", b"data: [DONE]\n\n", b"\xff\xfe", b'{"error":{"message":"x"}}')
 HEADERS: tuple[Headers, ...] = (EVENT_STREAM, [], [(b"content-type", b"application/json"), (b"retry-after", b"2")])
-ERRORS: tuple[UpstreamError | None, ...] = (*[None] * 6, UpstreamUnavailable("gone"), UpstreamTimeout("slow"))
+ERRORS: tuple[UpstreamError | None, ...] = (
+    *[None] * 6,
+    UpstreamUnavailable("gone"),
+    UpstreamTimeout("slow", unanswered=True),
+)
 
 
 @st.composite

@@ -314,7 +314,7 @@ def outcome(body: bytes, *, counting: bool) -> Peek | str:
 
 @given(_BODY, st.booleans())
 def test_the_fast_look_lets_nothing_in_that_the_rules_refuse(body: JsonObject, counting: bool) -> None:
-    """One member that the types do not know sends the same body the slow way: both must agree, on what it reaches too."""
+    """One member that the types do not know sends the same body the slow way: both must agree."""
     fast = outcome(msgspec.json.encode(body), counting=counting)
     slow = outcome(msgspec.json.encode({**body, "output_format": None}), counting=counting)
     assert fast == slow
