@@ -97,7 +97,7 @@ async def test_killed_at_random_moments_no_call_is_lost_and_none_counts_twice(
 ) -> None:
     await add_tenant(store, TENANT)
     rows = PostgresReceiptRows(store, [log_effect])
-    several = [Recovery(rows, tmp_path, Members(store), SystemClock()) for _ in range(2)]
+    several = [Recovery(rows, tmp_path, Members(store), SystemClock(), late_s=0) for _ in range(2)]
     told = Told()
     over = asyncio.Event()
     recovering = [asyncio.create_task(keep_looking(recovery, over), name="recovery") for recovery in several]

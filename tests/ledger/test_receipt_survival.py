@@ -60,7 +60,7 @@ class Survival(RuleBasedStateMachine):
         self.heard: list[UUID] = []
         self.rows = FakeReceiptRows(effects=[self.hear])
         self.died: list[UUID] = []
-        self.recovery = Recovery(self.rows, self.directory, FakeMemberList(), self.clock, died=[self.note])
+        self.recovery = Recovery(self.rows, self.directory, FakeMemberList(), self.clock, died=[self.note], late_s=0)
         self.finals: dict[UUID, Receipt] = {}
         self.in_flight: list[UUID] = []
         self.kept: set[tuple[UUID, bool]] = set()  # call, whether it is its draft

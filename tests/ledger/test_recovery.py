@@ -19,7 +19,7 @@ from tenfold.ledger.journal import NEW_FOLDER, Journal
 from tenfold.ledger.ports import MemberList
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.receipts import ReceiptWriter
-from tenfold.ledger.recovery import FORGET_S, GONE_S, RETRY_S, Hook, Recovery
+from tenfold.ledger.recovery import FORGET_S, GONE_S, LATE_S, RETRY_S, Hook, Recovery
 from tenfold.ledger.segments import LOCK_NAME, segments_of
 from tenfold.ledger.spill import SUFFIX
 from tenfold.ledger.types import Receipt
@@ -72,7 +72,7 @@ def recovery(
     fake: FakeReceiptRows, directory: Path, members: FakeMemberList, clock: FakeClock, heard: Heard
 ) -> Recovery:
     died = [heard.hook("leases"), heard.hook("keys")]
-    return Recovery(fake, directory, members, clock, died=died, gone=[heard.hook("gone")])
+    return Recovery(fake, directory, members, clock, died=died, gone=[heard.hook("gone")], late_s=0)
 
 
 def kill(journal: Journal) -> UUID:
@@ -196,7 +196,9 @@ async def test_of_several_that_try_at_once_one_recovers(
 ) -> None:
     for n in range(5):
         left_behind(make_journal, [receipt(ONE, second=n)])
-    several = [Recovery(fake, directory, FakeMemberList(), clock, died=[heard.hook("died")]) for _ in range(4)]
+    several = [
+        Recovery(fake, directory, FakeMemberList(), clock, died=[heard.hook("died")], late_s=0) for _ in range(4)
+    ]
     await asyncio.gather(*(one.look() for one in several))
     assert len(fake.all) == 5
     assert len(heard.told) == 5
@@ -325,8 +327,30 @@ async def test_on_postgres_receipts_and_member_are_taken_over(
     await Members(store, holder).join()
     own: MemberList = Members(store)
     rows = PostgresReceiptRows(store)
-    recovery = Recovery(rows, directory, own, SystemClock(), died=[heard.hook("died")])
+    recovery = Recovery(rows, directory, own, SystemClock(), died=[heard.hook("died")], late_s=0)
     await recovery.look()
     assert await rows.recent(ONE, limit=9) == [final, draft(cut)]
     assert heard.told == [("died", holder)]
     assert await own.dead(-1.0) == []
+
+
+async def test_what_the_database_was_still_doing_for_it_is_taken_over_too(
+    make_journal: MakeJournal,
+    fake: FakeReceiptRows,
+    directory: Path,
+    members: FakeMemberList,
+    clock: FakeClock,
+    heard: Heard,
+) -> None:
+    """A statement that was on its way when the process was killed may commit after its journal was read."""
+    recovery = Recovery(fake, directory, members, clock, died=[heard.hook("leases")])
+    holder = left_behind(make_journal, [receipt(ONE)])
+    await recovery.look()
+    await recovery.look()
+    assert heard.told == [("leases", holder)]
+    assert (directory / str(holder)).exists()
+    clock.advance(LATE_S)
+    await recovery.look()
+    assert heard.told == [("leases", holder)] * 2
+    assert list(directory.iterdir()) == []
+    assert (recovery.holders, recovery.recovered) == (1, 1)

@@ -30,6 +30,7 @@ Hook = Callable[[UUID], Awaitable[None]]
 """Gets the id of a dead process. May be called again for the same one, also by several processes at once."""
 
 LOOK_S = 2.0
+LATE_S = 10.0  # what a process had sent when it was killed may still be committed: no statement runs for so long
 RETRY_S = 30.0  # after a recovery that failed for another reason than an absent database
 GONE_S = 60.0  # not seen for so long, and no journal: gone with its machine
 FORGET_S = 86_400.0  # until then `gone` is called every minute; a journal that turns up later is recovered still
@@ -40,7 +41,8 @@ class Recovery:
     """`run` until cancelled; `look` once at start, before what the dead held is granted anew.
 
     `died` and `gone` are called in their order with a dead process's id. `died`: its receipts are all in the database,
-    so what no receipt spent was not spent. `gone`: it died with its machine, so what it held must count as spent;
+    so what no receipt spent was not spent; called once more after `late_s`, for what the database was still doing for
+    it. `gone`: it died with its machine, so what it held must count as spent;
     called once a minute until the process is forgotten after a day.
 
     Counters: `recovered` receipts that were not in the database yet, `drafts` among them, `holders` taken over,
@@ -55,6 +57,7 @@ class Recovery:
         *,
         died: Sequence[Hook] = (),
         gone: Sequence[Hook] = (),
+        late_s: float = LATE_S,
     ) -> None:
         """`directory` is the one given to `Journal.open`."""
         self._directory = directory
@@ -63,6 +66,8 @@ class Recovery:
         self._died = died
         self._gone = gone
         self._intake = Intake(rows, directory)
+        self._late_s = late_s
+        self._recovered: set[UUID] = set()  # once; to be looked at again
         self._again_at_s: dict[UUID, float] = {}
         self._look_for_gone_at_s = 0.0
         self.recovered = 0
@@ -103,7 +108,6 @@ class Recovery:
             return
         try:
             await self._recover(holder, folder)
-            self._again_at_s.pop(holder, None)
         except StoreUnavailable:
             raise
         except Exception:  # one journal must not keep back the others
@@ -118,14 +122,24 @@ class Recovery:
         await self._replay(folder)
         for hook in self._died:
             await hook(holder)
+        if holder not in self._recovered:
+            self._tell(holder, self.recovered - recovered, self.drafts - drafts)
+            if self._late_s > 0:
+                self._recovered.add(holder)
+                self._again_at_s[holder] = self._clock.monotonic_s() + self._late_s
+                return
         await self._members.remove(holder)
         await asyncio.to_thread(remove_folder, folder)
+        self._recovered.discard(holder)
+        self._again_at_s.pop(holder, None)
+
+    def _tell(self, holder: UUID, receipts: int, drafts: int) -> None:
         self.holders += 1
         logger.warning(
             "process %s is dead: %d receipts recovered, %d of them of calls it was killed in",
             holder,
-            self.recovered - recovered,
-            self.drafts - drafts,
+            receipts,
+            drafts,
         )
 
     async def _replay(self, folder: Path) -> None:

@@ -36,7 +36,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO tenfold_app;
 -- whoever calls them and look into one tenant after the other, as it could itself: so they need no hole in the wall, and
 -- they work as well where the owner of the tables is no superuser and bound by their policies.
 CREATE FUNCTION tenfold.tenants_with_keys_in_flight(among uuid[], of_holder uuid) RETURNS SETOF uuid
-    LANGUAGE plpgsql SET search_path = tenfold, pg_temp SET tenfold.tenant_id = ''
+    LANGUAGE plpgsql SET search_path = tenfold, pg_temp
 AS $$
 DECLARE
     tenant uuid;
@@ -48,10 +48,11 @@ BEGIN
             RETURN NEXT tenant;
         END IF;
     END LOOP;
+    PERFORM set_config('tenfold.tenant_id', '', true);
 END $$;
 
 CREATE FUNCTION tenfold.tenants_with_expired_keys(among uuid[]) RETURNS SETOF uuid
-    LANGUAGE plpgsql SET search_path = tenfold, pg_temp SET tenfold.tenant_id = ''
+    LANGUAGE plpgsql SET search_path = tenfold, pg_temp
 AS $$
 DECLARE
     tenant uuid;
@@ -62,6 +63,7 @@ BEGIN
             RETURN NEXT tenant;
         END IF;
     END LOOP;
+    PERFORM set_config('tenfold.tenant_id', '', true);
 END $$;
 
 REVOKE ALL ON FUNCTION tenfold.tenants_with_keys_in_flight(uuid[], uuid) FROM PUBLIC;
