@@ -58,7 +58,7 @@ class World:
             defaults=defaults,
             alive=lambda: alive,
             now_ns=self.time,
-            wall=lambda: WALL,
+            wall_s=WALL.timestamp,
             max_scopes=max_scopes,
         )
 

@@ -97,11 +97,10 @@ class Bucket:
             return False
         return gcra.room(self.seen_rate, self.backlog_at(now_ns)) < units
 
-    def remaining(self, now_ns: int) -> int:
-        return max(0, gcra.room(self.seen_rate, self.backlog_at(now_ns)))
-
-    def reset_ns(self, now_ns: int) -> int:
-        return gcra.reset_ns(self.seen_rate, self.backlog_at(now_ns))
+    def stand(self, now_ns: int) -> tuple[int, int]:
+        """Units left, and nanoseconds until all of them are, as far as this process knows."""
+        backlog = self.backlog_at(now_ns)
+        return max(0, gcra.room(self.seen_rate, backlog)), gcra.reset_ns(self.seen_rate, backlog)
 
     def wait_ns(self, units: int, now_ns: int) -> int:
         return gcra.wait_ns(self.seen_rate, self.backlog_at(now_ns), units)
@@ -115,6 +114,7 @@ class Seats:
         "in_use",
         "key",
         "limit",
+        "peak",
         "refused_until",
         "shrinking",
         "taking",
@@ -128,6 +128,7 @@ class Seats:
         self.limit = limit
         self.key = bucket_key(limit, subject)
         self.in_use = self.held = self.waiting = 0
+        self.peak = 0  # the most in use of late
         self.tight = False  # others may need what this process holds and does not use
         self.shrinking = False
         self.refused_until = 0

@@ -6,7 +6,6 @@ In memory as long as what the process holds lasts: then a call suspends nowhere.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -96,13 +95,13 @@ class RateLimits:
         defaults: Iterable[Limit] = (),
         alive: Callable[[], int] = lambda: 1,
         now_ns: Callable[[], int] = time.monotonic_ns,
-        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wall_s: Callable[[], float] = time.time,
         max_scopes: int = MAX_SCOPES,
         timeout_s: float = 0.5,
     ) -> None:
         self._book = book
         self._defaults = tuple(defaults)
-        self._wall = wall
+        self._wall_s = wall_s
         self._max_scopes = max_scopes
         self._tenants: dict[TenantId, _Tenant] = {}
         self._scopes: deque[tuple[_Scope, Callable[[], object]]] = deque()
@@ -197,7 +196,7 @@ class RateLimits:
             [seats for scope in scopes for seats in scope.seats],
             dialect=dialect,
             now_ns=self.supply.now_ns(),
-            wall=self._wall(),
+            wall_s=self._wall_s(),
         )
 
     # -- taking ------------------------------------------------------------------------------
@@ -217,6 +216,8 @@ class RateLimits:
             for seats in scope.seats:
                 if seats.in_use < seats.held:
                     seats.in_use += 1
+                    if seats.in_use > seats.peak:
+                        seats.peak = seats.in_use
                     if seats.in_use == seats.held and not seats.tight:
                         self.supply.more_seats(seats)
                 elif not await self.supply.sit(seats):

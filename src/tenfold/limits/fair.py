@@ -2,6 +2,10 @@
 
 A seat that becomes free goes to the waiting tenant that has the fewest calls in flight for its weight. Of equals the
 one that was served less goes first, by the start tags of start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996).
+
+A seat that is taken stays taken until its call ends, so a short call of a modest tenant could wait longer than it runs.
+Therefore the last tenth of the seats is not for tenants that have their share of all seats already, while others are
+there too. A tenant alone has all of them.
 """
 
 import asyncio
@@ -12,6 +16,7 @@ from tenfold.core.errors import Overloaded
 from tenfold.core.ids import TenantId
 
 _RETRY_S = 1.0
+_KEPT = 10  # one seat in so many is kept from tenants that have their share
 _UNIT = 1 << 20  # virtual time of one call of weight 1: start tags stay whole numbers
 
 
@@ -38,6 +43,7 @@ class FairShare:
         weight_of: Callable[[TenantId], int] = lambda _tenant_id: 1,
     ) -> None:
         self._max_in_flight = max_in_flight
+        self._open_to_all = max_in_flight - max_in_flight // _KEPT
         self._max_waiting = max_waiting if max_wait_s > 0 else 0
         self._max_wait_s = max_wait_s
         self._weight_of = weight_of
@@ -52,7 +58,7 @@ class FairShare:
     async def enter(self, tenant_id: TenantId) -> None:
         """Returns at once while there is room; waits its turn when there is none. Raises Overloaded. Cancelled, it
         holds nothing and leaves no trace."""
-        if self.in_flight >= self._max_in_flight:
+        if self.in_flight >= self._open_to_all and not self._has_room(tenant_id):
             await self._wait(tenant_id)  # comes back with its seat taken
             return
         self.in_flight += 1
@@ -68,10 +74,23 @@ class FairShare:
         if self._queues:
             self._seat_next()
 
+    def _has_room(self, tenant_id: TenantId) -> bool:
+        """Whether the next seat may be this tenant's, nobody else being considered."""
+        if self.in_flight < self._open_to_all:
+            return True
+        if self.in_flight >= self._max_in_flight:
+            return False
+        here = self._in_flight.keys() | self._queues.keys() | {tenant_id}
+        total = sum(self._weight(other) for other in here)
+        return self._in_flight.get(tenant_id, 0) * total < self._max_in_flight * self._weight(tenant_id)
+
+    def _weight(self, tenant_id: TenantId) -> int:
+        return max(1, self._weight_of(tenant_id))
+
     # -- waiting -----------------------------------------------------------------------------
 
     async def _wait(self, tenant_id: TenantId) -> None:
-        weight = max(1, self._weight_of(tenant_id))
+        weight = self._weight(tenant_id)
         queue = self._place(tenant_id, weight)
         seat: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.waiting.append(seat)
@@ -140,6 +159,8 @@ class FairShare:
                 self._queues.items(),
                 key=lambda item: (self._in_flight.get(item[0], 0) / item[1].weight, item[1].start),
             )
+            if not self._has_room(tenant_id):
+                return  # the others have more for their weight, so they have their share as well
             seat = queue.waiting.popleft()
             self.waiting -= 1
             if not seat.done():

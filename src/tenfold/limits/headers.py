@@ -4,11 +4,12 @@
 other than requests are named with `qu`); the `x-ratelimit-*` of OpenAI; the `anthropic-ratelimit-*` of Anthropic.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Iterable
+from functools import lru_cache
 
 from tenfold.limits.buckets import Bucket, Seats
-from tenfold.limits.types import Limit, Measure
+from tenfold.limits.types import Limit, Measure, Per
 
 _UNITS: dict[Measure, str] = {
     "requests": "",
@@ -17,52 +18,61 @@ _UNITS: dict[Measure, str] = {
     "concurrency": ';qu="concurrent-requests"',
 }
 _NS = 10**9
+_KNOWN = 10_000  # policies whose text is kept
+
+_Stand = tuple[int, int, Limit]  # units left, nanoseconds until all are, of what
 
 
-def limit_name(limit: Limit) -> str:
-    """`key-requests-60s`, `tenant-concurrency`."""
-    return f"{limit.per}-{limit.measure}" + ("" if limit.window_s is None else f"-{limit.window_s}s")
-
-
-def header_text(buckets: Sequence[Bucket], seats: Iterable[Seats], *, dialect: str, now_ns: int, wall: datetime) -> str:
+def header_text(buckets: Iterable[Bucket], seats: Iterable[Seats], *, dialect: str, now_ns: int, wall_s: float) -> str:
     """All lines, "" without a limit. Of two limits of the same name (the operator's, the tenant's) the tighter."""
-    stands: dict[str, tuple[int, str, str]] = {}
+    policies: dict[str, str] = {}
+    states: dict[str, tuple[int, str]] = {}
+    tightest: dict[Measure, _Stand] = {}
     for bucket in buckets:
-        limit, name = bucket.limit, limit_name(bucket.limit)
-        left = bucket.remaining(now_ns)
-        if name not in stands or left < stands[name][0]:
-            policy = f'"{name}";q={limit.amount}{_UNITS[limit.measure]};w={limit.window_s}'
-            stands[name] = left, policy, f'"{name}";r={left};t={-(-bucket.reset_ns(now_ns) // _NS)}'
+        limit = bucket.limit
+        left, reset_ns = bucket.stand(now_ns)
+        name, policy = _policy(limit.per, limit.measure, limit.amount, limit.window_s)
+        tighter = tightest.get(limit.measure)
+        if tighter is None or left < tighter[0]:
+            tightest[limit.measure] = left, reset_ns, limit
+        if name not in policies or left < states[name][0]:
+            policies[name] = policy
+            states[name] = left, f"{name};r={left};t={-(-reset_ns // _NS)}"
     for seat in seats:
-        limit, name = seat.limit, limit_name(seat.limit)
+        limit = seat.limit
         left = max(0, limit.amount - seat.in_use)  # of what other processes run nothing is known
-        if name not in stands or left < stands[name][0]:
-            stands[name] = left, f'"{name}";q={limit.amount}{_UNITS[limit.measure]}', f'"{name}";r={left}'
-    if not stands:
+        name, policy = _policy(limit.per, limit.measure, limit.amount, None)
+        if name not in policies or left < states[name][0]:
+            policies[name] = policy
+            states[name] = left, f"{name};r={left}"
+    if not states:
         return ""
-    policies = ", ".join(policy for _, policy, _ in stands.values())
-    states = ", ".join(state for _, _, state in stands.values())
-    lines = f"ratelimit-policy: {policies}\r\nratelimit: {states}\r\n"
-    measures: tuple[Measure, ...] = ("requests", "tokens")
-    for measure in measures:
-        tightest = min(
-            (bucket for bucket in buckets if bucket.limit.measure == measure),
-            key=lambda bucket: bucket.remaining(now_ns),
-            default=None,
-        )
-        if tightest is not None:
-            lines += _vendor_lines(tightest, measure, dialect, now_ns, wall)
+    told = ", ".join([text for _, text in states.values()])
+    lines = f"ratelimit-policy: {', '.join(policies.values())}\r\nratelimit: {told}\r\n"
+    for measure, stand in tightest.items():
+        if measure in ("requests", "tokens"):
+            lines += _vendor_lines(measure, stand, dialect, wall_s)
     return lines
 
 
-def _vendor_lines(bucket: Bucket, measure: str, dialect: str, now_ns: int, wall: datetime) -> str:
-    amount, left, reset_ns = bucket.limit.amount, bucket.remaining(now_ns), bucket.reset_ns(now_ns)
+@lru_cache(_KNOWN)
+def _policy(per: Per, measure: Measure, amount: int, window_s: int | None) -> tuple[str, str]:
+    """`"key-requests-60s"` or `"tenant-concurrency"`, quotes included, and its item of RateLimit-Policy."""
+    if window_s is None:
+        name, window = f'"{per}-{measure}"', ""
+    else:
+        name, window = f'"{per}-{measure}-{window_s}s"', f";w={window_s}"
+    return name, f"{name};q={amount}{_UNITS[measure]}{window}"
+
+
+def _vendor_lines(measure: str, stand: _Stand, dialect: str, wall_s: float) -> str:
+    left, reset_ns, limit = stand
     if dialect == "anthropic":
-        at = (wall + timedelta(seconds=-(-reset_ns // _NS))).astimezone(UTC)
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_s + -(-reset_ns // _NS)))
         name = f"anthropic-ratelimit-{measure}"
-        return f"{name}-limit: {amount}\r\n{name}-remaining: {left}\r\n{name}-reset: {at:%Y-%m-%dT%H:%M:%SZ}\r\n"
+        return f"{name}-limit: {limit.amount}\r\n{name}-remaining: {left}\r\n{name}-reset: {at}\r\n"
     return (
-        f"x-ratelimit-limit-{measure}: {amount}\r\n"
+        f"x-ratelimit-limit-{measure}: {limit.amount}\r\n"
         f"x-ratelimit-remaining-{measure}: {left}\r\n"
         f"x-ratelimit-reset-{measure}: {duration(reset_ns)}\r\n"
     )

@@ -63,6 +63,10 @@ class Supply:
     def away(self) -> bool:
         return self.now_ns() < self._away_until
 
+    def try_again(self) -> None:
+        """Somebody knows that the store is back."""
+        self._away_until = min(self._away_until, self.now_ns())
+
     # -- units -------------------------------------------------------------------------------
 
     async def draw(self, bucket: Bucket, units: int) -> bool:
@@ -132,17 +136,20 @@ class Supply:
                 if seats.taking is None:
                     if self.now_ns() < seats.refused_until:
                         return False
-                    seats.taking = self._spawn(self._tell_seats(seats, max(seats.waiting, seats.in_use // SHARE)))
+                    want = seats.in_use + max(seats.waiting, seats.in_use // SHARE)
+                    seats.taking = self._spawn(self._tell_seats(seats, want))
                 await asyncio.shield(seats.taking)
         finally:
             seats.waiting -= 1
         seats.in_use += 1
+        seats.peak = max(seats.peak, seats.in_use)
         return True
 
     def more_seats(self, seats: Seats) -> None:
         """All are in use and the limit is far: fetch more in the background."""
         if seats.taking is None and seats.held < seats.limit.amount:
-            seats.taking = self._spawn(self._tell_seats(seats, max(1, seats.in_use // SHARE)))
+            want = seats.in_use + max(1, seats.in_use // SHARE)
+            seats.taking = self._spawn(self._tell_seats(seats, want))
 
     def stood_up(self, seats: Seats) -> None:
         """A seat is free that others may need."""
@@ -156,9 +163,11 @@ class Supply:
         if seats.taking is None and seats.held > seats.in_use:
             seats.taking = self._spawn(self._tell_seats(seats, 0))
 
-    async def _tell_seats(self, seats: Seats, spare: int) -> None:
+    async def _tell_seats(self, seats: Seats, want: int) -> None:
+        """Renews what is in use, and asks for so many in all."""
         try:
             in_use = seats.in_use
+            spare = max(0, want - in_use)
             seats.held = min(seats.held, in_use + spare)  # what is given up is not used meanwhile
             limit, alive = seats.limit.amount, max(1, self._alive())
             slots = await self._ask(
@@ -210,8 +219,9 @@ class Supply:
                 self._return_all(bucket)
         for seats in list(self._seated):
             if seats.taking is None:
-                spare = min(seats.held - seats.in_use, seats.in_use)
-                seats.taking = self._spawn(self._tell_seats(seats, max(0, spare)))
+                want = min(seats.held, seats.peak)
+                seats.peak = seats.in_use
+                seats.taking = self._spawn(self._tell_seats(seats, want))
 
     async def settled(self) -> None:
         """What travels in the background has arrived."""
