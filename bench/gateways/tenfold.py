@@ -1,4 +1,5 @@
-"""Tenfold as `tenfold up` runs it: key check, limits, receipts in Postgres, metrics and the JSON call log all on."""
+"""Tenfold as `tenfold up` runs it: key check, receipts in Postgres, metrics and the JSON call log all on; and with rate
+limits and budgets that count every call and refuse none."""
 
 import secrets
 import sys
@@ -11,6 +12,18 @@ from bench.calls import Target, Upstream
 from bench.gateways.base import Gateway, Launch, Place
 from bench.processes import run
 from bench.procstat import parent
+
+_LIMITS = """
+[limits]
+key_requests_per_minute = 1000000000
+key_tokens_per_minute = 1000000000
+tenant_requests_per_minute = 1000000000
+tenant_concurrency = 1000000
+[budgets]
+tenant_usd_per_day = "1000000"
+tenant_usd_per_month = "1000000"
+max_request_usd = "100"
+"""
 
 _MODELS = {"mock": Upstream.AT_ONCE, "mock-slow": Upstream.AFTER_1_S, "mock-paced": Upstream.EVENT_EACH_10_MS}
 
@@ -31,7 +44,9 @@ class Tenfold(Gateway):
 
     def launch(self, place: Place) -> Launch:
         configuration = place.folder / "tenfold.toml"
-        configuration.write_text("".join(_model(name, place.mock_url(upstream)) for name, upstream in _MODELS.items()))
+        configuration.write_text(
+            "".join(_model(name, place.mock_url(upstream)) for name, upstream in _MODELS.items()) + _LIMITS
+        )
         key = secrets.token_hex(32)
         url = f"http://127.0.0.1:{place.port}/v1/chat/completions"
         return Launch(

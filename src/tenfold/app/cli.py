@@ -3,105 +3,25 @@
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage or configuration, 3 the database is away.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
-from msgspec import json
 
 from tenfold import __version__
+from tenfold.app.cli_budget import budget
 from tenfold.app.cli_chaos import chaos
-from tenfold.core.errors import StoreUnavailable, TenfoldError
+from tenfold.app.cli_limit import limit
+from tenfold.app.cli_parts import FAILED, configured, fail, json_option, paged, run, show, table
+from tenfold.app.cli_report import report
 
 if TYPE_CHECKING:
     from tenfold.app.settings import Settings
-
-FAILED, MISUSED, DATABASE_AWAY = 1, 2, 3
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def configured(command: F) -> F:
-    """Adds --home and --config, and gives the command `settings` in their place."""
-
-    @click.option(
-        "--home",
-        type=click.Path(path_type=Path),
-        envvar="TENFOLD_HOME",
-        default=Path(".tenfold"),
-        show_default=True,
-        help="Folder of everything Tenfold writes.  [env: TENFOLD_HOME]",
-    )
-    @click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        envvar="TENFOLD_CONFIG",
-        default=None,
-        help="Configuration file; default: ./tenfold.toml when it is there.  [env: TENFOLD_CONFIG]",
-    )
-    @wraps(command)
-    def wrapper(home: Path, config: Path | None, **options: Any) -> Any:
-        from tenfold.app.settings import SettingsError
-
-        try:
-            return command(settings=_settings(home, config, options), **options)
-        except SettingsError as error:
-            _fail(str(error), MISUSED)
-        except StoreUnavailable as error:
-            _fail(error.message, DATABASE_AWAY)
-        except (TenfoldError, OSError) as error:
-            _fail(error.message if isinstance(error, TenfoldError) else str(error), FAILED)
-
-    return wrapper  # type: ignore[return-value]  # the same command, with two options more
-
-
-def _settings(home: Path, config: Path | None, options: dict[str, Any]) -> "Settings":
-    """Takes out of `options` what is a setting."""
-    from tenfold.app.settings import environment, load
-
-    if config is None and Path("tenfold.toml").exists():
-        config = Path("tenfold.toml")
-    server = {key: options.pop(key) for key in ("host", "port", "workers") if key in options}
-    given = {key: value for key, value in server.items() if value is not None}
-    return load(config, home.expanduser().absolute(), environment(), {"server": given})
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"tenfold: {message}", err=True)
-    raise SystemExit(code)
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
-
-
-def _show(value: Any, as_json: bool, text: str) -> None:
-    click.echo(json.format(json.encode(value), indent=2).decode() if as_json else text)
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
-page_options = (
-    click.option("--limit", type=click.IntRange(1, 100), default=100, show_default=True, help="Rows at most."),
-    click.option("--after", default=None, help="Go on after this row (`cursor` of the page before)."),
-)
-
-
-def paged(command: F) -> F:
-    for option in page_options:
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tenfold")
 def main() -> None:
     """Tenfold: the backbone of an AI-powered SaaS. `tenfold up` starts it; the README says the rest."""
-
-
-main.add_command(chaos)
 
 
 @main.command()
@@ -117,14 +37,14 @@ def up(settings: "Settings") -> None:
     try:
         serve(settings)
     except StartFailed as error:
-        _fail(str(error), FAILED)
+        fail(str(error), FAILED)
 
 
 @main.command()
 @json_option
 def version(as_json: bool) -> None:
     """Print the version."""
-    _show({"version": __version__}, as_json, __version__)
+    show({"version": __version__}, as_json, __version__)
 
 
 # -- tenant ----------------------------------------------------------------------------------
@@ -147,9 +67,9 @@ def tenant_create(settings: "Settings", slug: str, name: str | None, as_json: bo
     async def work() -> None:
         async with open_access(settings) as access:
             created = await access.tenants.create_tenant(slug, name or slug)
-            _show(created, as_json, f"created tenant {created.slug} ({created.id})")
+            show(created, as_json, f"created tenant {created.slug} ({created.id})")
 
-    _run(work())
+    run(work())
 
 
 @tenant.command("list")
@@ -164,9 +84,9 @@ def tenant_list(settings: "Settings", limit: int, after: str | None, as_json: bo
         async with open_access(settings) as access:
             page = await access.tenants.list_tenants(cursor=after, limit=limit)
             lines = [f"{item.slug:<30} {item.id}  {item.name}" for item in page.items]
-            _show(page, as_json, _table(lines, page.cursor))
+            show(page, as_json, table(lines, page.cursor))
 
-    _run(work())
+    run(work())
 
 
 # -- key -------------------------------------------------------------------------------------
@@ -192,9 +112,9 @@ def key_create(settings: "Settings", slug: str, name: str, scopes: tuple[str, ..
         async with open_access(settings) as access:
             owner = await access.tenants.tenant(slug)
             created = await access.keys.create_key(owner.id, name, scopes=scopes or ALL_SCOPES)
-            _show({"secret": created.secret, "key": created.key}, as_json, created.secret)
+            show({"secret": created.secret, "key": created.key}, as_json, created.secret)
 
-    _run(work())
+    run(work())
 
 
 @key.command("list")
@@ -214,9 +134,9 @@ def key_list(settings: "Settings", slug: str, limit: int, after: str | None, as_
                 f"{item.id}  {item.prefix:<14} {'revoked' if item.revoked_at else 'active':<8} {item.name}"
                 for item in page.items
             ]
-            _show(page, as_json, _table(lines, page.cursor))
+            show(page, as_json, table(lines, page.cursor))
 
-    _run(work())
+    run(work())
 
 
 @key.command("revoke")
@@ -232,9 +152,9 @@ def key_revoke(settings: "Settings", key_id: str, slug: str, as_json: bool) -> N
         async with open_access(settings) as access:
             owner = await access.tenants.tenant(slug)
             revoked = await access.keys.revoke_key(owner.id, key_id)
-            _show(revoked, as_json, f"revoked {revoked.id}")
+            show(revoked, as_json, f"revoked {revoked.id}")
 
-    _run(work())
+    run(work())
 
 
 # -- provider, doctor, db --------------------------------------------------------------------
@@ -253,7 +173,7 @@ def provider_check(settings: "Settings", name: str | None, as_json: bool) -> Non
     """Make one cheap call with each provider's key (or NAME's alone). Exit code 1 when one fails."""
     from tenfold.app.checks import check_providers
 
-    _report(_run(check_providers(settings, name)), as_json)
+    _report(run(check_providers(settings, name)), as_json)
 
 
 @main.command()
@@ -263,7 +183,7 @@ def doctor(settings: "Settings", as_json: bool) -> None:
     """Check everything Tenfold needs, and say what to do about what is missing. Exit code 1 when something is."""
     from tenfold.app.checks import check_everything
 
-    _report(_run(check_everything(settings)), as_json)
+    _report(run(check_everything(settings)), as_json)
 
 
 @main.group()
@@ -285,23 +205,22 @@ def db_migrate(settings: "Settings", as_json: bool) -> None:
             applied = [file.name for file in await database.migrate()]
         finally:
             await database.stop()
-        _show({"applied": applied}, as_json, "\n".join(applied) or "nothing to do: the schema is up to date")
+        show({"applied": applied}, as_json, "\n".join(applied) or "nothing to do: the schema is up to date")
 
-    _run(work())
+    run(work())
 
 
 def _report(results: "list[tuple[str, bool, str]]", as_json: bool) -> None:
     """(what, fine, in words) of each check."""
     rows = [{"check": what, "ok": fine, "message": message} for what, fine, message in results]
     lines = [f"{'ok  ' if fine else 'FAIL'}  {what}: {message}" for what, fine, message in results]
-    _show({"checks": rows}, as_json, "\n".join(lines))
+    show({"checks": rows}, as_json, "\n".join(lines))
     if not all(fine for _, fine, _ in results):
         raise SystemExit(FAILED)
 
 
-def _table(lines: list[str], next_cursor: str | None) -> str:
-    more = [f"more: --after {next_cursor}"] if next_cursor else []
-    return "\n".join([*lines, *more]) or "none"
+for more in (budget, limit, report, chaos):
+    main.add_command(more)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tenfold.access.keyring import Keyring
 from tenfold.access.passwords import Passwords
 from tenfold.access.queries import PostgresAccessRows
 from tenfold.access.types import Page
+from tenfold.app.budgeting import money_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.settings import Settings
 from tenfold.assistant.assistant import Assistant
@@ -29,6 +30,8 @@ from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
+from tenfold.ledger.reports.handlers import Reports
+from tenfold.ledger.reports.ports import ReportRows
 from tenfold.ledger.types import Cursor
 from tenfold.store import Store
 
@@ -40,7 +43,12 @@ RELEVANCE_FLOOR = 0.4
 
 
 def build_console(
-    settings: Settings, store: Store, keyring: Keyring, pipeline: Pipeline, documentation: Documentation
+    settings: Settings,
+    store: Store,
+    keyring: Keyring,
+    pipeline: Pipeline,
+    documentation: Documentation,
+    reports: ReportRows,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
@@ -58,7 +66,9 @@ def build_console(
             version=__version__,
             sign_up_open=settings.security.sign_up,
             secure_cookies=settings.security.secure_cookies,
-        )
+            money=money_services(store, clock),
+        ),
+        Reports(reports, clock),
     )
 
 

@@ -16,6 +16,8 @@ from tenfold import __version__
 from tenfold.access.handlers import Tenants
 from tenfold.access.keyring import Keyring
 from tenfold.access.queries import KeyHint, PostgresAccessRows
+from tenfold.app.accounting import Accounting, alert_figures, correction_figures
+from tenfold.app.alerts import Alerts, endpoint_of
 from tenfold.app.database import Database, watch
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
@@ -23,9 +25,10 @@ from tenfold.app.settings import Settings, environment
 from tenfold.app.telemetry import logs
 from tenfold.app.telemetry.feed import CallFeed
 from tenfold.app.telemetry.logs import CallLog
-from tenfold.app.telemetry.metrics import CONTENT_TYPE, Labels, Metrics
+from tenfold.app.telemetry.metrics import CONTENT_TYPE, Figure, Metrics
 from tenfold.app.telemetry.traces import SpanExporter
 from tenfold.app.upstreams import build_providers, build_routes
+from tenfold.app.webhook import Webhook
 from tenfold.cache.exact import ExactCache
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
@@ -34,13 +37,10 @@ from tenfold.edge.asgi import AsgiMount
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
 from tenfold.edge.gateway import Dialects, Gateway
-from tenfold.inference.admit import Gate
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
-from tenfold.inference.route import Router
+from tenfold.inference.route import Route, Router
 from tenfold.ledger.prices import PriceBook
-from tenfold.ledger.queries import PostgresReceiptRows
-from tenfold.ledger.receipts import ReceiptWriter, receipt_of
 from tenfold.providers.offline import smollm2
 from tenfold.providers.offline.embedder import OfflineEmbedder
 from tenfold.providers.offline.local_llm import LocalLlmProvider
@@ -67,7 +67,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._supervisor = os.getppid()
         self.batch = WriteBatch(asyncio.get_running_loop())
-        self._gate = Gate(settings.server.max_in_flight)
+        self._clock = SystemClock()
         self._metrics = Metrics(settings.home / "run" / "metrics")
 
     async def start(self) -> None:
@@ -75,10 +75,11 @@ class Service:
         settings = self._settings
         logs.configure(settings.telemetry.log_level)
         store = await self._open_store()
+        accounting = await self._open_accounting(store)
         hint = KeyHint()
         await hint.listen(store)
         rows = PostgresAccessRows(store)
-        keyring = await self._resources.enter_async_context(Keyring(rows, SystemClock(), hint))
+        keyring = await self._resources.enter_async_context(Keyring(rows, self._clock, hint))
 
         cache = ExactCache(
             max_bytes=settings.cache.max_bytes,
@@ -86,22 +87,31 @@ class Service:
             ttl_s=settings.cache.ttl_s,
         )
         self._metrics.add_source(lambda: _cache_figures(cache))
-        self._metrics.add_source(self._gate_figures)
-        feed = self._start_feed(self._start_receipts(store))
+        feed = self._start_feed()
 
         embedder = OfflineEmbedder()
-        offline = OfflineProvider(OpenAIWire(), embedder, SystemClock())
+        offline = OfflineProvider(OpenAIWire(), embedder, self._clock)
         built_in: dict[str, Provider] = dict.fromkeys(MODELS, offline)
         if smollm2.is_installed():
             built_in[smollm2.MODEL] = LocalLlmProvider(OpenAIWire())
         providers = build_providers(settings, environment(), offline, self.batch)
         for provider in {*providers.values(), *built_in.values()}:
             self._resources.push_async_callback(provider.aclose)
-        router = Router(build_routes(settings, providers, built_in, PriceBook.load()))
-        pipeline = Pipeline(gate=self._gate, router=router, lookup=Lookup(cache, settings.cache.exact), sink=feed)
-        documentation = Documentation(Library(store, embedder), Tenants(rows, SystemClock()))
+        routes = build_routes(settings, providers, built_in, PriceBook.load())
+        self._keep_accounts_right(accounting, routes)
+        router = Router(routes)
+        pipeline = Pipeline(
+            admit=accounting.admit,
+            router=router,
+            lookup=Lookup(cache, settings.cache.exact),
+            sink=feed,
+            idempotency=accounting.idempotency,
+            coalesce=settings.cache.coalesce,
+        )
+        self._resources.push_async_callback(pipeline.aclose)
+        documentation = Documentation(Library(store, embedder), Tenants(rows, self._clock))
         self._keep(documentation.keep(), "app.documentation")
-        console = build_console(settings, store, keyring, pipeline, documentation)
+        console = build_console(settings, store, keyring, pipeline, documentation, accounting.report_rows)
         self.handle = Gateway(
             keys=keyring,
             pipeline=pipeline,
@@ -159,19 +169,39 @@ class Service:
             self._keep(
                 database.embedded.supervise(lambda dsn: self._keep(store.move_to(dsn), "app.store")), "app.postgres"
             )
-        self._keep(watch(store, self._gate), "app.database")
         return store
 
-    def _start_receipts(self, store: Store) -> ReceiptWriter:
-        receipts = ReceiptWriter(PostgresReceiptRows(store), self._settings.home / "receipts", SystemClock())
-        self._resources.push_async_callback(receipts.drain)
-        self._metrics.add_source(lambda: _receipt_figures(receipts))
-        self._keep(receipts.run(), "app.receipts")
-        return receipts
+    async def _open_accounting(self, store: Store) -> Accounting:
+        accounting = Accounting(self._settings, store, self.batch, self._clock)
+        self._gate = accounting.gate
+        self._keep(watch(store, self._gate), "app.database")
+        await accounting.start()
+        self._resources.push_async_callback(accounting.stop)
+        for name, work in accounting.tasks():
+            self._keep(work, name)
+        self._metrics.add_source(accounting.figures)
+        self._metrics.add_source(self._database_figures)
+        return accounting
 
-    def _start_feed(self, receipts: ReceiptWriter) -> CallFeed:
+    def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> None:
+        """What is put right or told behind the calls: estimates, alerts, old receipts."""
+        corrections = accounting.corrections(routes)
+        self._keep(corrections.run(), "app.corrections")
+        self._metrics.add_source(lambda: correction_figures(corrections))
+        endpoint = endpoint_of(self._settings.alerts, environment())
+        webhook = None
+        if endpoint is not None:
+            client = HttpClient(endpoint.origin)
+            self._resources.push_async_callback(client.aclose)
+            webhook = Webhook(client, endpoint, self._clock)
+        alerts = Alerts(accounting.budget_rows, webhook)
+        self._keep(alerts.run(), "app.alerts")
+        self._metrics.add_source(lambda: alert_figures(alerts))
+        self._keep(accounting.retain(), "app.retention")
+
+    def _start_feed(self) -> CallFeed:
         telemetry = self._settings.telemetry
-        taps: list[Tap] = [lambda calls: _write_receipts(receipts, calls), self._metrics.take]
+        taps: list[Tap] = [self._metrics.take]
         if telemetry.log_calls and telemetry.log_level in ("debug", "info"):
             call_log = CallLog(sys.stdout.fileno())
             taps.append(call_log.take)
@@ -213,25 +243,11 @@ class Service:
                 return
             await asyncio.sleep(SAVE_METRICS_S)
 
-    def _gate_figures(self) -> Iterable[tuple[str, Labels, float]]:
-        yield "tenfold_calls_in_flight", (), self._gate.in_flight
-        yield "tenfold_calls_refused_total", (), self._gate.refused
+    def _database_figures(self) -> Iterable[Figure]:
         yield "tenfold_database_up", (("process", str(os.getpid())),), self._gate.store_up
 
 
-def _write_receipts(receipts: ReceiptWriter, calls: list[Call]) -> None:
-    for call in calls:
-        receipts.record(receipt_of(call))
-
-
-def _receipt_figures(receipts: ReceiptWriter) -> Iterable[tuple[str, Labels, float]]:
-    yield "tenfold_receipts_pending", (), receipts.pending
-    yield "tenfold_receipts_on_disk_bytes", (), receipts.backlog_bytes
-    yield "tenfold_receipts_written_total", (), receipts.written
-    yield "tenfold_receipts_lost_total", (), receipts.lost
-
-
-def _cache_figures(cache: ExactCache) -> Iterable[tuple[str, Labels, float]]:
+def _cache_figures(cache: ExactCache) -> Iterable[Figure]:
     layer = (("layer", "memory"),)
     yield "tenfold_cache_hits_total", layer, cache.hits
     yield "tenfold_cache_misses_total", layer, cache.misses

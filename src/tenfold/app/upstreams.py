@@ -159,7 +159,7 @@ def _http_provider(
             proxy=entry.proxy,
             batch=batch,
         )
-        return HttpProvider(name, _wire(entry), client, api_key, _CHECK_PATHS[entry.kind])
+        return HttpProvider(name, _wire(entry), client, api_key, _CHECK_PATHS[entry.kind], entry.usage_lookup)
     except (InvalidOrigin, InvalidHeader, OSError, ValueError) as error:
         raise SettingsError(f"{whose}: {error}") from None
 

@@ -23,6 +23,7 @@ from tenfold.console.problems import (
     problem_response,
     validation_detail,
 )
+from tenfold.console.reports_api import ReportService, reports_routes
 from tenfold.console.security import SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
@@ -33,7 +34,7 @@ from tenfold.core.errors import TenfoldError
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 
 
-def create_console(services: ConsoleServices) -> FastAPI:
+def create_console(services: ConsoleServices, reports: ReportService | None = None) -> FastAPI:
     site = new_site(services)
     app = FastAPI(
         title="Tenfold",
@@ -50,6 +51,8 @@ def create_console(services: ConsoleServices) -> FastAPI:
         app.include_router(budget_routes(site, services.money))
         app.include_router(budget_api_routes(services, services.money))
         app.include_router(limit_api_routes(services, services.money.limits))
+    if reports is not None:
+        app.include_router(reports_routes(services, reports))
     _add_error_handlers(app, site)
     return app
 

@@ -47,7 +47,7 @@ _NOUNS = {"end_user": "end user", "key": "API key", "run": "agent run"}
 
 _Form = Literal["budget", "limit"]
 _FIELDS: dict[_Form, dict[str, str]] = {  # what the rules call by another name than the forms
-    "budget": {"limit_nano": "limit_usd"},
+    "budget": {},
     "limit": {"per": "limit_per", "subject": "limit_subject", "window_s": "window"},
 }
 
@@ -109,7 +109,7 @@ async def _create_budget(money: MoneyServices, tenant_id: TenantId, fields: dict
         tenant_id,
         per=fields.get("per", ""),
         period=fields.get("period", ""),
-        limit_nano=_usd(fields.get("limit_usd", ""), "limit_usd"),
+        limit_usd=fields.get("limit_usd", ""),
         subject=fields.get("subject", "").strip() or None,
         hard=fields.get("hard") != "no",
         alerts=_percentages(fields.get("alerts", "")),

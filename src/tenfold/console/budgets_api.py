@@ -8,15 +8,15 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, OwnerWord, PageSize, Word, amount_of, bearer
+from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, OwnerWord, PageSize, Word, bearer
 from tenfold.console.services import (
-    DEFAULT_ALERTS,
     BudgetLine,
     ConsoleServices,
     MoneyServices,
 )
 from tenfold.core.money import format_usd
 from tenfold.core.principal import SCOPE_BUDGETS, SCOPE_USAGE, Principal
+from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState
 
 
@@ -57,7 +57,7 @@ class NewBudgetBody(Body):
     per: Word = Field(description="tenant, key, feature, endpoint, model or run.")
     subject: Word | None = Field(None, description="Which one; left out: each of them has this much for itself.")
     period: Word = Field(description="day, month (both UTC) or total.")
-    limit_usd: Word = Field(description='Decimal USD above 0, such as "25.50".')
+    limit_usd: Word = Field(description='Decimal USD, such as "25.50"; with 0 nothing that costs is let through.')
     hard: bool = True
     alerts: list[int] = Field(default=list(DEFAULT_ALERTS), max_length=20)
 
@@ -104,7 +104,7 @@ def budget_api_routes(services: ConsoleServices, money: MoneyServices) -> APIRou
             who.tenant_id,
             per=body.per,
             period=body.period,
-            limit_nano=amount_of(body.limit_usd, "limit_usd"),
+            limit_usd=body.limit_usd,
             subject=body.subject,
             hard=body.hard,
             alerts=body.alerts,
@@ -122,7 +122,7 @@ def budget_api_routes(services: ConsoleServices, money: MoneyServices) -> APIRou
         changed = await money.budgets.change(
             who.tenant_id,
             budget_id,
-            limit_nano=None if body.limit_usd is None else amount_of(body.limit_usd, "limit_usd"),
+            limit_usd=body.limit_usd,
             hard=body.hard,
             alerts=body.alerts,
         )

@@ -10,10 +10,9 @@ from tenfold.assistant.types import Answer, AskEvent
 from tenfold.core.call import CacheState, Status
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
+from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
 from tenfold.limits.types import Limit, LimitPage
-
-DEFAULT_ALERTS = (80, 100)
 
 
 class AccountService(Protocol):
@@ -132,13 +131,13 @@ class BudgetService(Protocol):
         *,
         per: str,
         period: str,
-        limit_nano: int,
+        limit_usd: str,
         subject: str | None = None,
         hard: bool = True,
         alerts: Iterable[int] = DEFAULT_ALERTS,
         by: Owner = "tenant",
     ) -> Budget:
-        """Raises InvalidRequest, NotFound, Conflict (too many)."""
+        """`limit_usd`: decimal text. Raises InvalidRequest."""
         ...
 
     async def lines(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[BudgetLine]:
@@ -154,7 +153,7 @@ class BudgetService(Protocol):
         tenant_id: TenantId,
         budget_id: str,
         *,
-        limit_nano: int | None = None,
+        limit_usd: str | None = None,
         hard: bool | None = None,
         alerts: Iterable[int] | None = None,
         by: Owner = "tenant",

@@ -99,7 +99,7 @@ class Admit:
         await self._gate.enter(principal.tenant_id)
         held = Held(call.options.tell_budget)
         try:
-            held.limits = await self._limits.enter(principal)
+            held.limits = await self._limits.enter(principal, call.dialect)
         except BaseException:
             self._gate.leave(principal.tenant_id)
             raise
@@ -129,7 +129,7 @@ class Admit:
 
     async def reserve_again(self, call: Call) -> None:
         """Room for one more attempt beside one that was given up and may be billed: that one's bound is lost, and the
-        draft of the receipt says so. Raises as `reserve`; then nothing has changed."""
+        draft of the receipt says so. Raises CostCeilingExceeded, BudgetExceeded, Overloaded, StoreUnavailable."""
         held = _held(call)
         bound, reservation = held.bound, held.reservation
         assert bound is not None and reservation is not None

@@ -97,8 +97,9 @@ class LimitHold(Protocol):
 class CallLimits(Protocol):
     """Rate limits. See tenfold.limits. No I/O while what this process holds of a limit lasts."""
 
-    async def enter(self, principal: Principal) -> LimitHold:
-        """One request of key and tenant, and one of their calls at once. Raises RateLimited."""
+    async def enter(self, principal: Principal, dialect: str) -> LimitHold:
+        """One request of key and tenant, and one of their calls at once. `dialect` is the client's: whose headers it
+        reads. Raises RateLimited."""
         ...
 
     async def reserve(self, hold: LimitHold, *, model: str, end_user: str | None, tokens: int, nano: int) -> None:

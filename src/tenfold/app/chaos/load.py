@@ -21,7 +21,6 @@ _TIMEOUT_S = 15.0
 _TRIES = 60
 _TRY_AGAIN_S = 0.25
 _TWINS = 4  # identical calls at once
-_INTERRUPTED = b"idempotency_interrupted"
 _KINDS: tuple[tuple[Kind, int], ...] = (("plain", 45), ("left", 15), ("keyed", 30), ("same", 10))
 
 
@@ -46,7 +45,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     status: int
     request_id: str | None
     complete: bool
-    interrupted: bool
+    interrupted: bool  # a conflict that trying again does not end
     digest: str  # of the body
 
 
@@ -210,6 +209,6 @@ def _sent(operation: _Operation, answer: Answer) -> Sent:
         status=answer.status,
         request_id=answer.headers.get("x-request-id"),
         complete=answer.complete,
-        interrupted=answer.status == 409 and _INTERRUPTED in answer.body,
+        interrupted=answer.status == 409 and answer.complete and "retry-after" not in answer.headers,
         digest=sha256(answer.body).hexdigest(),
     )

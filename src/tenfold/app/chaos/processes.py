@@ -90,7 +90,7 @@ class TenfoldProcess:
         until = time.monotonic() + _START_S
         while (ready := _READY.search(self._said())) is None:
             if self._process.returncode is not None or time.monotonic() > until:
-                raise ChaosFailed(f"Tenfold did not start:\n{self._said()[-2000:]}")
+                raise ChaosFailed(f"Tenfold did not start:\n{self.last_words()}")
             await asyncio.sleep(_POLL_S)
         self.port = int(ready[1])
 
@@ -111,6 +111,10 @@ class TenfoldProcess:
             command = Path(f"/proc/{own}/cmdline").read_bytes()
             return [int(pid) for pid in children if _command(int(pid)) == command]
         return []
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self._said()[-2000:]
 
     def _said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -94,6 +94,8 @@ class ScriptedProvider:
             )
         )
         await asyncio.sleep(fate.before_s)
+        if writer.is_closing():
+            return False
         if fate.status != 200:
             writer.write(_reply(fate.status, json.encode(wire.error(fate.status))))
             return True
@@ -123,12 +125,14 @@ async def _send(answer: bytes, fate: Plan, writer: asyncio.StreamWriter) -> bool
     for at in range(0, end, step):
         if at:
             await asyncio.sleep(fate.during_s / _PIECES)
+        if writer.is_closing():  # nobody listens any more, and uvloop would raise
+            return False
         writer.write(answer[at : min(at + step, end)])
         await writer.drain()
     if end == len(answer):
         return True
     await asyncio.sleep(fate.stall_s)
-    if fate.ends == "reset":
+    if fate.ends == "reset" and not writer.is_closing():
         own: socket.socket = writer.get_extra_info("socket")
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SO_LINGER_NOW)
     return False

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from tenfold.app.chaos import cast, rows
 from tenfold.app.chaos.audit import Facts, audit
@@ -93,7 +93,7 @@ class _Run:
             await self._break(load)
             recovery_s = await self._recover()
             if not await self._tenfold.stop():
-                raise ChaosFailed(f"Tenfold did not come to an orderly end; its log is {self._tenfold.log}")
+                raise ChaosFailed(f"Tenfold did not come to an orderly end:\n{self._tenfold.last_words()}")
             return await self._audit(load, recovery_s)
 
     async def _break(self, load: Load) -> None:
@@ -139,6 +139,8 @@ class _Run:
         return ", ".join(f"{count} {what}" for what, count in unfinished.items() if count)
 
     async def _audit(self, load: Load, recovery_s: float) -> Report:
+        if self._options.keep:
+            (self._folder / "sent.jsonl").write_bytes(b"".join(json.encode(sent) + b"\n" for sent in load.sent))
         ledger = await rows.read_ledger(await self._database.start())
         bill = list(read_bill(self._bill))
         facts = Facts(

@@ -31,14 +31,32 @@ HELP: dict[str, tuple[str, str]] = {
     "gen_ai_client_operation_duration_seconds": ("histogram", "Time from request to the last byte of the reply."),
     "gen_ai_client_operation_time_to_first_chunk_seconds": ("histogram", "Time from request to the first byte."),
     "tenfold_calls_in_flight": ("gauge", "Calls being served."),
+    "tenfold_calls_waiting": ("gauge", "Calls that wait for their turn: the process has all it may have."),
     "tenfold_calls_refused_total": ("counter", "Calls refused at the door: overload, database away, stopping."),
     "tenfold_cache_hits_total": ("counter", "Answers served, by cache layer."),
     "tenfold_cache_misses_total": ("counter", "Look-ups without an answer, by cache layer."),
     "tenfold_cache_bytes": ("gauge", "Bytes held, by cache layer."),
-    "tenfold_receipts_pending": ("gauge", "Receipts in memory, not written yet."),
-    "tenfold_receipts_on_disk_bytes": ("gauge", "Receipts kept on disk until the database is back."),
+    "tenfold_limited_calls_total": ("counter", "Calls refused by a rate limit, by whose it is and what it limits."),
+    "tenfold_limit_trips_total": ("counter", "Round trips to where processes share their limits."),
+    "tenfold_limit_fallbacks_total": (
+        "counter",
+        "Times a limit was held by the local share: the shared store is away.",
+    ),
+    "tenfold_budget_refusals_total": ("counter", "Calls refused because a hard budget has no room for them."),
+    "tenfold_budget_top_ups_total": ("counter", "Times money was leased from a budget."),
+    "tenfold_bound_exceeded_total": ("counter", "Calls that cost more than their bound: the provider broke its word."),
+    "tenfold_receipts_pending": ("gauge", "Receipts that are not in the database yet."),
+    "tenfold_receipts_on_disk_bytes": ("gauge", "Bytes of the journals: receipts until they are in the database."),
     "tenfold_receipts_written_total": ("counter", "Receipts written to the database."),
+    "tenfold_receipts_refused_total": ("counter", "Receipts the database refused; they are kept in refused.jsonl."),
     "tenfold_receipts_lost_total": ("counter", "Receipts that neither the database nor the disk took."),
+    "tenfold_receipts_recovered_total": ("counter", "Receipts taken over from processes that died."),
+    "tenfold_drafts_recovered_total": ("counter", "Of them, those of calls the process died in, charged at the bound."),
+    "tenfold_processes_recovered_total": ("counter", "Dead processes whose journal was taken over."),
+    "tenfold_corrections_total": ("counter", "Estimated receipts put right by what the provider told, by what it was."),
+    "tenfold_corrections_given_up_total": ("counter", "Estimated receipts the provider did not tell about in a day."),
+    "tenfold_alerts_delivered_total": ("counter", "Budget alerts logged, and taken by the webhook where there is one."),
+    "tenfold_alerts_failed_tries_total": ("counter", "Tries in vain to deliver a budget alert."),
     "tenfold_log_lines_dropped_total": ("counter", "Call log lines that standard output did not take in time."),
     "tenfold_database_up": ("gauge", "1 while the database answers."),
     "process_resident_memory_bytes": ("gauge", "Memory of the serving processes."),
@@ -46,6 +64,8 @@ HELP: dict[str, tuple[str, str]] = {
 }
 
 Labels = tuple[tuple[str, str], ...]
+Figure = tuple[str, Labels, float]
+"""Metric, labels, value."""
 
 
 class Histogram(Struct):
@@ -135,9 +155,9 @@ class Metrics:
         self._file = folder / f"{os.getpid()}.json"
         self._folder = folder
         self._series: dict[SeriesKey, Series] = {}
-        self._sources: list[Callable[[], Iterable[tuple[str, Labels, float]]]] = []
+        self._sources: list[Callable[[], Iterable[Figure]]] = []
 
-    def add_source(self, source: Callable[[], Iterable[tuple[str, Labels, float]]]) -> None:
+    def add_source(self, source: Callable[[], Iterable[Figure]]) -> None:
         """Asked at each snapshot for (metric, labels, value): things that already count themselves."""
         self._sources.append(source)
 
