@@ -12,10 +12,10 @@ from tenfold.app.database import open_database
 from tenfold.app.settings import Settings
 from tenfold.console.services import BudgetLine, MoneyServices
 from tenfold.core.clock import Clock, SystemClock
-from tenfold.core.errors import NotFound
+from tenfold.core.errors import InvalidRequest, NotFound
 from tenfold.core.ids import TenantId
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS, BudgetAdmin
-from tenfold.ledger.budgets.ports import BudgetRows
+from tenfold.ledger.budgets.ports import FIRST, BudgetRows
 from tenfold.ledger.budgets.queries import PostgresBudgetRows
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, Owner
 from tenfold.limits.handlers import LimitAdmin
@@ -39,7 +39,7 @@ class Budgeting:
         *,
         per: str,
         period: str,
-        limit_usd: str,
+        limit_nano: int,
         subject: str | None = None,
         hard: bool = True,
         alerts: Iterable[int] = DEFAULT_ALERTS,
@@ -50,7 +50,7 @@ class Budgeting:
             tenant_id,
             per=per,
             period=period,
-            limit_usd=limit_usd,
+            limit_nano=limit_nano,
             subject=subject,
             hard=hard,
             alerts=tuple(alerts),
@@ -59,8 +59,10 @@ class Budgeting:
 
     async def lines(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[BudgetLine]:
         """See BudgetService."""
-        page = await self._admin.list(tenant_id, cursor=cursor, limit=limit)
-        return Page(items=[await self._line(budget) for budget in page.items], cursor=page.cursor)
+        after = FIRST if cursor is None else _cursor(cursor)
+        found = await self._rows.budgets(tenant_id, after=after, limit=limit + 1)
+        lines = [await self._line(budget) for budget in found[:limit]]
+        return Page(items=lines, cursor=str(found[limit - 1].id) if len(found) > limit else None)
 
     async def line(self, tenant_id: TenantId, budget_id: str) -> BudgetLine:
         """See BudgetService."""
@@ -75,14 +77,14 @@ class Budgeting:
         tenant_id: TenantId,
         budget_id: str,
         *,
-        limit_usd: str | None = None,
+        limit_nano: int | None = None,
         hard: bool | None = None,
         alerts: Iterable[int] | None = None,
         by: Owner = "tenant",
     ) -> Budget:
         """See BudgetService."""
         told = None if alerts is None else tuple(alerts)
-        return await self._admin.change(tenant_id, budget_id, limit_usd=limit_usd, hard=hard, alerts=told, by=by)
+        return await self._admin.change(tenant_id, budget_id, limit_nano=limit_nano, hard=hard, alerts=told, by=by)
 
     async def end(self, tenant_id: TenantId, budget_id: str, *, by: Owner = "tenant") -> None:
         """See BudgetService."""
@@ -90,12 +92,13 @@ class Budgeting:
 
     async def alerts(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[BudgetAlert]:
         """See AlertService."""
-        page = await self._admin.alerts(tenant_id, cursor=cursor, limit=limit)
-        return Page(items=page.items, cursor=page.cursor)
+        before = None if cursor is None else _cursor(cursor)
+        found = await self._rows.alerts(tenant_id, before=before, limit=limit + 1)
+        return Page(items=found[:limit], cursor=str(found[limit - 1].id) if len(found) > limit else None)
 
     async def _line(self, budget: Budget) -> BudgetLine:
-        page = await self._admin.states(budget.tenant_id, budget_id=budget.id, limit=STATES)
-        return BudgetLine(budget=budget, states=page.items, more=page.cursor is not None)
+        states = await self._rows.states(budget.tenant_id, limit=STATES + 1, budget_id=budget.id)
+        return BudgetLine(budget=budget, states=states[:STATES], more=len(states) > STATES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,13 @@ def money_services(store: Store, clock: Clock) -> MoneyServices:
 def _budgeting(store: Store, clock: Clock) -> Budgeting:
     rows = PostgresBudgetRows(store)
     return Budgeting(rows, BudgetAdmin(rows, clock))
+
+
+def _cursor(text: str) -> UUID:
+    known = _uuid(text)
+    if known is None:
+        raise InvalidRequest("This is not a cursor.", param="cursor")
+    return known
 
 
 def _uuid(text: str) -> UUID | None:

@@ -59,6 +59,8 @@ def budget_create(
     from tenfold.app.budgeting import open_money
     from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 
+    limit_nano = _usd(usd)
+
     async def work() -> None:
         async with open_money(settings) as money:
             owner = await money.tenants.tenant(slug)
@@ -66,7 +68,7 @@ def budget_create(
                 owner.id,
                 per=per,
                 period=period,
-                limit_usd=usd,
+                limit_nano=limit_nano,
                 subject=subject,
                 hard=hard is not False,
                 alerts=alerts or DEFAULT_ALERTS,
@@ -134,11 +136,13 @@ def budget_change(
     """Change the budget BUDGET_ID; what is not given stays. Running processes follow within a second."""
     from tenfold.app.budgeting import open_money
 
+    limit_nano = None if usd is None else _usd(usd)
+
     async def work() -> None:
         async with open_money(settings) as money:
             owner = await money.tenants.tenant(slug)
             changed = await money.budgets.change(
-                owner.id, budget_id, limit_usd=usd, hard=hard, alerts=alerts or None, by="operator"
+                owner.id, budget_id, limit_nano=limit_nano, hard=hard, alerts=alerts or None, by="operator"
             )
             show(changed, as_json, f"changed budget {changed.id}: {_words(changed)}")
 
@@ -161,6 +165,16 @@ def budget_end(settings: "Settings", budget_id: str, slug: str, as_json: bool) -
             show({"ended": budget_id}, as_json, f"ended {budget_id}")
 
     run(work())
+
+
+def _usd(text: str) -> int:
+    from tenfold.core.errors import InvalidRequest
+    from tenfold.core.money import parse_usd
+
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise InvalidRequest(f"--usd: {error}.", param="usd") from None
 
 
 def _told(line: "BudgetLine") -> list[str]:

@@ -109,7 +109,7 @@ async def _create_budget(money: MoneyServices, tenant_id: TenantId, fields: dict
         tenant_id,
         per=fields.get("per", ""),
         period=fields.get("period", ""),
-        limit_usd=fields.get("limit_usd", ""),
+        limit_nano=_usd(fields.get("limit_usd", ""), "limit_usd"),
         subject=fields.get("subject", "").strip() or None,
         hard=fields.get("hard") != "no",
         alerts=_percentages(fields.get("alerts", "")),

@@ -8,12 +8,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, OwnerWord, PageSize, Word, bearer
-from tenfold.console.services import (
-    BudgetLine,
-    ConsoleServices,
-    MoneyServices,
-)
+from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, OwnerWord, PageSize, Word, amount_of, bearer
+from tenfold.console.services import BudgetLine, ConsoleServices, MoneyServices
 from tenfold.core.money import format_usd
 from tenfold.core.principal import SCOPE_BUDGETS, SCOPE_USAGE, Principal
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
@@ -104,7 +100,7 @@ def budget_api_routes(services: ConsoleServices, money: MoneyServices) -> APIRou
             who.tenant_id,
             per=body.per,
             period=body.period,
-            limit_usd=body.limit_usd,
+            limit_nano=amount_of(body.limit_usd, "limit_usd"),
             subject=body.subject,
             hard=body.hard,
             alerts=body.alerts,
@@ -122,7 +118,7 @@ def budget_api_routes(services: ConsoleServices, money: MoneyServices) -> APIRou
         changed = await money.budgets.change(
             who.tenant_id,
             budget_id,
-            limit_usd=body.limit_usd,
+            limit_nano=None if body.limit_usd is None else amount_of(body.limit_usd, "limit_usd"),
             hard=body.hard,
             alerts=body.alerts,
         )

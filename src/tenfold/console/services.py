@@ -131,13 +131,13 @@ class BudgetService(Protocol):
         *,
         per: str,
         period: str,
-        limit_usd: str,
+        limit_nano: int,
         subject: str | None = None,
         hard: bool = True,
         alerts: Iterable[int] = DEFAULT_ALERTS,
         by: Owner = "tenant",
     ) -> Budget:
-        """`limit_usd`: decimal text. Raises InvalidRequest."""
+        """Raises InvalidRequest."""
         ...
 
     async def lines(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[BudgetLine]:
@@ -153,7 +153,7 @@ class BudgetService(Protocol):
         tenant_id: TenantId,
         budget_id: str,
         *,
-        limit_usd: str | None = None,
+        limit_nano: int | None = None,
         hard: bool | None = None,
         alerts: Iterable[int] | None = None,
         by: Owner = "tenant",
