@@ -93,7 +93,7 @@ def test_pages_of_budgets_follow_each_other(cli: Cli) -> None:
     assert f"more: --after {first['cursor']}" in cli("budget", "list", "--limit", "2").stdout
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "NaN", "1e9", "5 EUR", "$5", "1,50", "0.0000000001", "9" * 25])
+@pytest.mark.parametrize("amount", ["-1", "NaN", "1e9", "5 EUR", "$5", "1,50", "0.0000000001", "9" * 25])
 def test_an_amount_that_is_none_is_told(cli: Cli, amount: str) -> None:
     assert "Traceback" not in cli.fails("budget", "create", f"--usd={amount}")
     assert cli("budget", "list").stdout == "none\n"

@@ -1,13 +1,12 @@
 """Budgets, limits and alerts by the JSON API: scopes, other tenants, and amounts that are none."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from tenfold.core.ids import TenantId, uuid7
-from tenfold.ledger.budgets.types import BudgetAlert
+from tests.console.browser import Browser
 from tests.console.test_api import bearer, problem_of
 from tests.support.console import FakeConsole
 
@@ -36,7 +35,7 @@ async def test_a_budget_is_created_listed_changed_and_ended(console: FakeConsole
 
     tenant_id = await tenant_of(console)
     budget = (await console.budgets.line(tenant_id, created["id"])).budget
-    console.budgets.spend(budget, "search", settled_nano=10_000_000_001, held_nano=500_000_000)
+    await console.spend(budget, "search", settled_nano=10_000_000_001, held_nano=500_000_000)
     listed = (await api.get("/api/v1/budgets", headers=headers)).json()
     assert listed["next_cursor"] is None
     (line,) = listed["data"]
@@ -57,6 +56,18 @@ async def test_a_budget_is_created_listed_changed_and_ended(console: FakeConsole
     assert (await api.delete(f"/api/v1/budgets/{created['id']}", headers=headers)).status_code == 404
 
 
+async def test_a_budget_of_nothing_is_one(console: FakeConsole, api: httpx.AsyncClient, browser: Browser) -> None:
+    headers = await both(console)
+    assert (await api.post("/api/v1/budgets", json=BUDGET | {"limit_usd": "0"}, headers=headers)).status_code == 201
+    (line,) = (await api.get("/api/v1/budgets", headers=headers)).json()["data"]
+    assert [state["remaining_usd"] for state in line["states"]] == ["0"]
+    await browser.sign_up()
+    await browser.open("/budgets")
+    page = await browser.send("/budgets", per="tenant", period="day", limit_usd="0", hard="yes")
+    assert "0 USD a day" in page.text
+    assert "used up: further calls are refused" in page.text
+
+
 async def test_budgets_come_in_pages(console: FakeConsole, api: httpx.AsyncClient) -> None:
     headers = await both(console)
     for _ in range(3):
@@ -68,7 +79,7 @@ async def test_budgets_come_in_pages(console: FakeConsole, api: httpx.AsyncClien
     assert (await api.get("/api/v1/budgets", params={"limit": 101}, headers=headers)).status_code == 400
 
 
-@pytest.mark.parametrize("amount", ["", "-1", "0", "NaN", "1e9", "5 EUR", "€5", "1,50", "0.0000000001", "9" * 30])
+@pytest.mark.parametrize("amount", ["", "-1", "NaN", "1e9", "5 EUR", "€5", "1,50", "0.0000000001", "9" * 30])
 async def test_a_limit_that_is_no_amount(amount: str, console: FakeConsole, api: httpx.AsyncClient) -> None:
     headers = await both(console)
     response = await api.post("/api/v1/budgets", json=BUDGET | {"limit_usd": amount}, headers=headers)
@@ -163,32 +174,14 @@ async def test_the_operators_limit_is_not_the_tenants_to_end(console: FakeConsol
 
 async def test_alerts_are_listed_in_pages(console: FakeConsole, api: httpx.AsyncClient) -> None:
     headers, tenant_id = await both(console), await tenant_of(console)
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    for percent in (80, 100):
-        console.alerts.add(tenant_id, alert_of(tenant_id, percent, at))
+    budget = await console.budgets.create(tenant_id, per="tenant", period="month", limit_nano=10**10, alerts=(80, 90))
+    await console.spend(budget, settled_nano=9_500_000_000)
     first = (await api.get("/api/v1/alerts", params={"limit": 1}, headers=headers)).json()
     (alert,) = first["data"]
-    assert (alert["percent"], alert["spent_usd"], alert["limit_usd"], alert["subject"]) == (100, "9.5", "10", None)
-    assert alert["delivered"] is False
+    assert (alert["spent_usd"], alert["limit_usd"], alert["subject"], alert["delivered"]) == ("9.5", "10", None, False)
+    assert (alert["at"], alert["budget_id"]) == ("2026-01-01T00:00:00Z", str(budget.id))
     rest = (await api.get("/api/v1/alerts", params={"cursor": first["next_cursor"]}, headers=headers)).json()
-    assert [each["percent"] for each in rest["data"]] == [80]
-
-
-def alert_of(tenant_id: TenantId, percent: int, at: datetime) -> BudgetAlert:
-    return BudgetAlert(
-        id=uuid7(),
-        tenant_id=tenant_id,
-        budget_id=uuid7(),
-        per="tenant",
-        subject="",
-        period="month",
-        period_start=at,
-        percent=percent,
-        limit_nano=10**10,
-        spent_nano=9_500_000_000,
-        hard=True,
-        at=at,
-    )
+    assert {alert["percent"], *(each["percent"] for each in rest["data"])} == {80, 90}
 
 
 # -- who may ---------------------------------------------------------------------------------
@@ -215,7 +208,8 @@ async def test_another_tenants_budgets_and_limits_do_not_exist(console: FakeCons
     mine, theirs = await both(console), await both(console, slug="other")
     budget = (await api.post("/api/v1/budgets", json=BUDGET, headers=theirs)).json()["id"]
     limit = (await api.post("/api/v1/limits", json=LIMIT, headers=theirs)).json()["id"]
-    console.alerts.add(await tenant_of(console, "other"), alert_of(TenantId(uuid7()), 80, datetime.now(UTC)))
+    owned = (await console.budgets.line(await tenant_of(console, "other"), budget)).budget
+    await console.spend(owned, "search", settled_nano=owned.limit_nano)
     for path in ("/api/v1/budgets", "/api/v1/limits", "/api/v1/alerts"):
         assert (await api.get(path, headers=mine)).json()["data"] == []
     for budget_id in (budget, str(uuid7()), "nonsense"):

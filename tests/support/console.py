@@ -12,18 +12,24 @@ from tenfold.access.accounts import Accounts
 from tenfold.access.fake import FakeAccessRows
 from tenfold.access.handlers import ApiKeys, Tenants
 from tenfold.access.keyring import Keyring
+from tenfold.app.budgeting import Budgeting
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeSearcher
 from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.console.fake import FakeAlerts, FakeBudgets, FakeUsage
+from tenfold.console.fake import FakeUsage
 from tenfold.console.services import ConsoleServices, MoneyServices
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
+from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
+from tenfold.ledger.budgets.fake import FakeBudgetRows
+from tenfold.ledger.budgets.handlers import BudgetAdmin
+from tenfold.ledger.budgets.types import Budget
 from tenfold.limits.fake import FakeLimitRows
 from tenfold.limits.handlers import LimitAdmin
+from tests.ledger.samples import receipt
 from tests.support.passwords import cheap_passwords
 
 DOCUMENTS = Path(__file__).parent / "console_docs"
@@ -66,13 +72,21 @@ class FakeConsole:
     keyring: Keyring
     searcher: FakeSearcher
     usage: FakeUsage
-    budgets: FakeBudgets
+    budgets: Budgeting
     limits: LimitAdmin
-    alerts: FakeAlerts
+    _budget_rows: FakeBudgetRows
 
     @property
     def caller(self) -> FakeCaller:
         return self.model.caller
+
+    async def spend(self, budget: Budget, subject: str = "", *, settled_nano: int, held_nano: int = 0) -> None:
+        """A process has spent so much of a budget, as far as its limit goes or beyond, and holds so much more."""
+        rows, tenant_id, holder = self._budget_rows, budget.tenant_id, uuid7()
+        grant = await rows.lease(tenant_id, holder, budget.id, subject, wanted=0, at_least=0)
+        assert grant is not None
+        rows.settle_receipts(tenant_id, [receipt(tenant_id, total_nano=settled_nano, leases=(grant.lease.id,))])
+        await rows.lease(tenant_id, holder, budget.id, subject, wanted=held_nano, at_least=held_nano)
 
     def use_caller(self, caller: FakeCaller) -> None:
         self.model.caller = caller
@@ -116,7 +130,8 @@ async def fake_console(
     keys = ApiKeys(rows, tenants, clock)
     accounts = Accounts(rows, cheap_passwords(), clock)
     searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
-    budgets, limits, alerts = FakeBudgets(clock), LimitAdmin(FakeLimitRows(), clock), FakeAlerts()
+    budget_rows = FakeBudgetRows(clock)
+    budgets, limits = Budgeting(budget_rows, BudgetAdmin(budget_rows, clock)), LimitAdmin(FakeLimitRows(), clock)
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
         services = ConsoleServices(
             accounts=accounts,
@@ -126,7 +141,7 @@ async def fake_console(
             usage=usage,
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
-            money=MoneyServices(budgets=budgets, limits=limits, alerts=alerts),
+            money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
             version="0.1.0",
             sign_up_open=sign_up_open,
             secure_cookies=secure_cookies,
@@ -144,5 +159,5 @@ async def fake_console(
             usage=usage,
             budgets=budgets,
             limits=limits,
-            alerts=alerts,
+            _budget_rows=budget_rows,
         )

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from tenfold.access.types import Page
 from tenfold.console.services import DaySpend, ReceiptLine
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
-
-W = TypeVar("W")
 
 
 class FakeUsage:
