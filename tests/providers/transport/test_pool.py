@@ -39,6 +39,10 @@ async def ask(client: HttpClient) -> bytes:
     return await (await client.post("/", [], b"{}")).read()
 
 
+async def look(client: HttpClient) -> bytes:
+    return await (await client.get("/", [])).read()
+
+
 async def test_one_connection_serves_many_requests(stack: AsyncExitStack) -> None:
     client, server = await serving(stack, always(OK))
     for _ in range(5):
@@ -140,11 +144,25 @@ def stale_once(end: Callable[[Peer], None]) -> tuple[Script, list[bytes]]:
 async def test_a_stale_connection_is_replaced_once(stack: AsyncExitStack, end: Callable[[Peer], None]) -> None:
     script, bodies = stale_once(end)
     client, server = await serving(stack, script)
-    assert await ask(client) == b"ok"
-    assert await ask(client) == b"ok"
-    assert bodies == [b"{}"] * 3
+    assert await look(client) == b"ok"
+    assert await look(client) == b"ok"
+    assert len(bodies) == 3
     assert len(server.peers) == 2
     assert (client.stats.retried, client.stats.failures) == (1, 0)
+
+
+@pytest.mark.parametrize("end", [Peer.close, Peer.reset], ids=["closed", "reset"])
+async def test_a_post_is_never_sent_twice(stack: AsyncExitStack, end: Callable[[Peer], None]) -> None:
+    """Its provider may have worked on it, and bill it, before it closed the connection."""
+    script, bodies = stale_once(end)
+    client, _ = await serving(stack, script)
+    assert await ask(client) == b"ok"
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await ask(client)
+    assert caught.value.unanswered
+    assert bodies == [b"{}"] * 2
+    assert (client.stats.retried, client.stats.failures) == (0, 1)
+    assert await ask(client) == b"ok"
 
 
 async def test_a_stale_connection_is_replaced_by_a_new_one_not_by_an_idle_one(stack: AsyncExitStack) -> None:
@@ -161,9 +179,9 @@ async def test_a_stale_connection_is_replaced_by_a_new_one_not_by_an_idle_one(st
             await peer.send(OK)
 
     client, server = await serving(stack, script, limits=Limits(max_connections=2))
-    assert await asyncio.gather(*(ask(client) for _ in range(2))) == [b"ok", b"ok"]
+    assert await asyncio.gather(*(look(client) for _ in range(2))) == [b"ok", b"ok"]
     assert client.stats.idle == 2
-    assert await ask(client) == b"ok"
+    assert await look(client) == b"ok"
     assert len(server.peers) == 3
     assert client.stats.retried == 1
 
@@ -187,9 +205,9 @@ async def test_a_retry_is_not_retried(stack: AsyncExitStack) -> None:
             await peer.request()
 
     client, server = await serving(stack, script)
-    assert await ask(client) == b"ok"
+    assert await look(client) == b"ok"
     with pytest.raises(UpstreamUnavailable):
-        await ask(client)
+        await look(client)
     assert len(server.peers) == 2
 
 

@@ -26,9 +26,10 @@ class HttpClient:
     `batch`: the writes of its event loop; an own one when nobody shares.
     `proxy`: `http://[user:password@]host[:port]`. The environment is not read.
 
-    One retry is made here: when a connection that had served before is found closed, within a second and before any
-    byte of a reply. That is a server that hung up on an idle connection as the request was on its way (RFC 9112,
-    section 9.3.1); a POST is sent again for no other reason.
+    One retry is made here, of a GET: when a connection that had served before is found closed, within a second and
+    before any byte of a reply. That is a server that hung up on an idle connection as the request was on its way. It
+    may as well be one that worked on the request and died, so a POST is never sent twice (RFC 9112, section 9.3.1):
+    whoever sent it is told that it went unanswered.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class HttpClient:
         """See `Transport`."""
         lines = self._lines(headers, prepared or self._bare)
         head = b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n" % (self._target(path), lines, len(body))
-        return await self._exchange(head, body, timeouts)
+        return await self._exchange(head, body, timeouts, again=False)
 
     async def get(
         self,
@@ -85,7 +86,8 @@ class HttpClient:
     ) -> HttpExchange:
         """See `Transport`."""
         lines = self._lines(headers, prepared or self._bare)
-        return await self._exchange(b"GET %b HTTP/1.1\r\n%b\r\n" % (self._target(path), lines), b"", timeouts)
+        head = b"GET %b HTTP/1.1\r\n%b\r\n" % (self._target(path), lines)
+        return await self._exchange(head, b"", timeouts, again=True)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
@@ -107,7 +109,7 @@ class HttpClient:
 
     # -- sending -------------------------------------------------------------------------------
 
-    async def _exchange(self, head: bytes, body: bytes, timeouts: Timeouts | None) -> HttpExchange:
+    async def _exchange(self, head: bytes, body: bytes, timeouts: Timeouts | None, *, again: bool) -> HttpExchange:
         if timeouts is None:
             timeouts = self._timeouts
         elif timeouts != self._timeouts:
@@ -116,7 +118,7 @@ class HttpClient:
             connection = self._pool.take() or await self._acquire()
             exchange = connection.send(head, body, timeouts)
             await exchange.wait_head()
-            if exchange.untouched:
+            if exchange.untouched and again:
                 self._retried += 1
                 connection = await self._acquire(fresh=True)
                 exchange = connection.send(head, body, timeouts)

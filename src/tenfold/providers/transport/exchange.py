@@ -57,7 +57,7 @@ class HttpExchange:
         self.timeouts = timeouts
         self.started_at_s = started_at_s
         self.eof_delimited = False  # the body ends where the connection does: nothing tells a cut from an end
-        self.untouched = False  # a kept connection was found closed: the request may be sent again
+        self.untouched = False  # a kept connection was found closed: a request that is safe may be sent again
         self._source = source
         self._limits = limits
         self._blocks: list[bytes] = []
