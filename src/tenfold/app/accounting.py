@@ -76,9 +76,10 @@ class Accounting:
             self._directory,
             self.members,
             clock,
-            died=(self._close_leases, self._settle_keys),
+            died=(self._close_leases, self._settle_keys, self._look_for_drafts),
             gone=(self._charge_leases, self._settle_keys),
         )
+        self._corrections: Corrections | None = None
         self._limit_book: TenantBook[TenantLimits] = TenantBook(PostgresLimitRows(store).read)
         self._blocks = block_store(settings, store)
         self.limits = RateLimits(
@@ -127,12 +128,13 @@ class Accounting:
 
     def corrections(self, routes: Iterable[Route]) -> Corrections:
         """Of receipts that stand on an estimate, by what the providers of these routes tell."""
-        return Corrections(
+        self._corrections = Corrections(
             estimates=ReceiptCorrections(self.report_rows),
             tenants=self.report_rows,
             routes=routes,
             clock=self._clock,
         )
+        return self._corrections
 
     async def retain(self) -> None:
         """Deletes old receipts once an hour, where the settings say how old. Runs until cancelled."""
@@ -204,6 +206,11 @@ class Accounting:
 
     async def _settle_keys(self, holder: UUID) -> None:
         await settle_keys_of(self._keys, holder)
+
+    async def _look_for_drafts(self, holder: UUID) -> None:
+        """What a dead process had drafted is an estimate."""
+        if self._corrections is not None:
+            await self._corrections.died(holder)
 
     def _weight(self, tenant_id: TenantId) -> int:
         known = self._limit_book.get(tenant_id)

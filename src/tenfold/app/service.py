@@ -18,6 +18,7 @@ from tenfold.access.keyring import Keyring
 from tenfold.access.queries import KeyHint, PostgresAccessRows
 from tenfold.app.accounting import Accounting, alert_figures, correction_figures
 from tenfold.app.alerts import Alerts, endpoint_of
+from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
@@ -87,7 +88,6 @@ class Service:
             ttl_s=settings.cache.ttl_s,
         )
         self._metrics.add_source(lambda: _cache_figures(cache))
-        feed = self._start_feed()
 
         embedder = OfflineEmbedder()
         offline = OfflineProvider(OpenAIWire(), embedder, self._clock)
@@ -98,7 +98,8 @@ class Service:
         for provider in {*providers.values(), *built_in.values()}:
             self._resources.push_async_callback(provider.aclose)
         routes = build_routes(settings, providers, built_in, PriceBook.load())
-        self._keep_accounts_right(accounting, routes)
+        corrections = self._keep_accounts_right(accounting, routes)
+        feed = self._start_feed(corrections)
         router = Router(routes)
         pipeline = Pipeline(
             admit=accounting.admit,
@@ -183,7 +184,7 @@ class Service:
         self._metrics.add_source(self._database_figures)
         return accounting
 
-    def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> None:
+    def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> Corrections:
         """What is put right or told behind the calls: estimates, alerts, old receipts."""
         corrections = accounting.corrections(routes)
         self._keep(corrections.run(), "app.corrections")
@@ -198,10 +199,11 @@ class Service:
         self._keep(alerts.run(), "app.alerts")
         self._metrics.add_source(lambda: alert_figures(alerts))
         self._keep(accounting.retain(), "app.retention")
+        return corrections
 
-    def _start_feed(self) -> CallFeed:
+    def _start_feed(self, corrections: Corrections) -> CallFeed:
         telemetry = self._settings.telemetry
-        taps: list[Tap] = [self._metrics.take]
+        taps: list[Tap] = [self._metrics.take, lambda calls: _note_estimates(corrections, calls)]
         if telemetry.log_calls and telemetry.log_level in ("debug", "info"):
             call_log = CallLog(sys.stdout.fileno())
             taps.append(call_log.take)
@@ -245,6 +247,12 @@ class Service:
 
     def _database_figures(self) -> Iterable[Figure]:
         yield "tenfold_database_up", (("process", str(os.getpid())),), self._gate.store_up
+
+
+def _note_estimates(corrections: Corrections, calls: list[Call]) -> None:
+    for call in calls:
+        if call.estimated:
+            corrections.note(call.principal.tenant_id)
 
 
 def _cache_figures(cache: ExactCache) -> Iterable[Figure]:

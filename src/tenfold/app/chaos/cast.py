@@ -122,5 +122,5 @@ _REST = (
     "end_user_requests_per_minute = 120",
     "",
     "[telemetry]",
-    'log_level = "warning"',
+    "log_calls = false",
 )
