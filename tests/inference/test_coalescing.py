@@ -89,6 +89,7 @@ async def test_fifty_identical_calls_are_one_provider_call_and_fifty_receipts(
     }
     assert world.admission.budgets.reservations == 1
     assert world.admission.budgets.spent == 18_000
+    assert len(world.admission.journal.drafts) == (50 if stream else 1)  # a stream is begun before it is settled
     world.assert_settled()
     assert not len(world.pipeline.flights)
 

@@ -149,6 +149,11 @@ class Admit:
         call.unanswered = False
         self._journal.begin(call, both)
 
+    def share(self, call: Call) -> None:
+        """The call gets the stream of another one's provider call: it costs nothing, and has a receipt that says so
+        even when this process is killed before the stream's end. Raises Overloaded."""
+        self._journal.begin(call, Bound(input_tokens=0, output_tokens=0, nano=0))
+
     def leave(self, call: Call) -> None:
         """The call has ended and its cost is known: the rest is given back, and the receipt is final."""
         held = _held(call)

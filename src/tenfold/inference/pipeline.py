@@ -117,7 +117,7 @@ class Pipeline:
         may_fail = True
         while (flight := self.flights.find(at)) is not None:
             try:
-                await follow(flight, question, responder)
+                await follow(flight, question, responder, self._admit)
                 return None
             except FlightFailed as failed:
                 if not may_fail:

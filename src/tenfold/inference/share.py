@@ -5,6 +5,7 @@ import time
 
 from tenfold.core.errors import TenfoldError
 from tenfold.inference import respond
+from tenfold.inference.admit import Admit
 from tenfold.inference.call import Question
 from tenfold.inference.flight import Flight, Listener
 from tenfold.inference.ports import Responder, Sender
@@ -37,7 +38,7 @@ async def take_home(flight: Flight, question: Question, responder: Responder) ->
             responder.whole(flight.status, flight.headers, flight.body)
 
 
-async def follow(flight: Flight, question: Question, responder: Responder) -> None:
+async def follow(flight: Flight, question: Question, responder: Responder, admit: Admit) -> None:
     """The reply of another call's flight, as this call's own, which costs nothing. Raises FlightFailed while nothing
     has been sent. The flight's receipt tells what was paid; this one tells the same usage."""
     call, leader = question.call, flight.call
@@ -57,6 +58,7 @@ async def follow(flight: Flight, question: Question, responder: Responder) -> No
             call.usage, call.estimated = leader.usage, leader.estimated
             respond.whole(call, flight.body, responder)
             return
+        admit.share(call)
         broken = await _pass_on(listener, respond.begin_stream(call, responder), question)
         if broken is None and leader.error is not None:
             broken = copy.copy(leader.error)
