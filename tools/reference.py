@@ -23,7 +23,7 @@ def settings_page() -> str:
         "Named tables take their name in between: `TENFOLD_PROVIDERS_MAIN_BASE_URL`. `TENFOLD_CONFIG` and",
         "`TENFOLD_HOME` stand for `--config` and `--home`; `TENFOLD_BOOTSTRAP_KEY` makes that key valid for the tenant",
         "`default`.",
-        "Tables inside a table (`targets`, `price`, `otlp_headers`) stand in the file only.",
+        "Tables inside a table (`targets`, `price`, `default_price`, `otlp_headers`) stand in the file only.",
         "A key that is unknown or of the wrong type stops the start with its line and the nearest valid name.",
     ]
     table = ""

@@ -48,8 +48,9 @@ def test_everything_is_checked(tenfold: TenfoldProcess, upstream: UpstreamServer
     done = tenfold.cli("doctor", "--json")
     found = {check["check"]: check["ok"] for check in json.loads(done.stdout)["checks"]}
     assert found.pop("provider nowhere") is False
+    assert found.pop("price of unpriced") is False
     assert all(found.values()), found
-    assert done.returncode == 1, "one provider is not there"
+    assert done.returncode == 1, "one provider is not there, one model has no price"
 
 
 def test_a_provider_that_refuses_its_key(upstream: UpstreamServer, tmp_path: Path) -> None:

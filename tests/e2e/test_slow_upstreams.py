@@ -25,7 +25,7 @@ def hasty(upstream: UpstreamServer, tmp_path_factory: pytest.TempPathFactory) ->
         for vendor in ("OPENAI", "ANTHROPIC", "GEMINI")
         for name in ("FIRST_BYTE_TIMEOUT_S", "IDLE_TIMEOUT_S")
     }
-    environment = waits | {"TENFOLD_SERVER_MAX_IN_FLIGHT": str(FLIGHTS)}
+    environment = waits | {"TENFOLD_SERVER_MAX_IN_FLIGHT": str(FLIGHTS), "TENFOLD_SERVER_MAX_WAIT_S": "0.05"}
     folder = tmp_path_factory.mktemp("hasty")
     with TenfoldProcess(folder, configuration(upstream), environment=environment) as process:
         yield process

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tenfold.core.clock import FakeClock
-from tenfold.core.errors import InvalidRequest, NotFound, PermissionDenied
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, PermissionDenied
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.ledger.budgets.fake import FakeBudgetRows
-from tenfold.ledger.budgets.handlers import MAX_ALERTS, BudgetAdmin
+from tenfold.ledger.budgets.handlers import MAX_ALERTS, MAX_BUDGETS, BudgetAdmin
 from tenfold.ledger.budgets.types import MAX_LIMIT_NANO
 
 ACME, OTHER = TenantId(uuid7()), TenantId(uuid7())
@@ -65,6 +65,15 @@ async def test_what_cannot_be_meant_is_refused(admin: BudgetAdmin, wrong: dict[s
     with pytest.raises(InvalidRequest) as refused:
         await admin.create(ACME, **(asked | wrong))
     assert refused.value.param == param
+
+
+async def test_a_tenant_has_only_so_many(admin: BudgetAdmin) -> None:
+    made = [await admin.create(ACME, per="tenant", period="day", limit_nano=1) for _ in range(MAX_BUDGETS)]
+    with pytest.raises(Conflict):
+        await admin.create(ACME, per="tenant", period="day", limit_nano=1)
+    await admin.create(OTHER, per="tenant", period="day", limit_nano=1)
+    await admin.end(ACME, made[0].id)
+    await admin.create(ACME, per="tenant", period="day", limit_nano=1)
 
 
 async def test_a_change_leaves_the_rest_as_it_is(admin: BudgetAdmin) -> None:

@@ -6,13 +6,14 @@ from typing import TypeVar, get_args
 from uuid import UUID
 
 from tenfold.core.clock import Clock
-from tenfold.core.errors import InvalidRequest, NotFound, PermissionDenied
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, PermissionDenied
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.money import format_usd
 from tenfold.ledger.budgets.ports import BudgetRows
 from tenfold.ledger.budgets.types import MAX_LIMIT_NANO, Budget, Owner, Per, Period
 
 DEFAULT_ALERTS = (80, 100)
+MAX_BUDGETS = 100  # each call looks at all of its tenant's
 MAX_ALERTS = 10
 MAX_PERCENT = 1000
 MAX_SUBJECT_CHARS = 200  # as long as the labels of a receipt
@@ -44,7 +45,7 @@ class BudgetAdmin:
         alerts: Sequence[int] = DEFAULT_ALERTS,
         by: Owner = "tenant",
     ) -> Budget:
-        """Zero is a limit too: nothing may be spent. Raises InvalidRequest."""
+        """Zero is a limit too: nothing may be spent. Raises InvalidRequest, Conflict (too many)."""
         known_per = _one_of(per, PERS, "per")
         budget = Budget(
             id=uuid7(),
@@ -58,6 +59,8 @@ class BudgetAdmin:
             owner=by,
             created_at=self._clock.now(),
         )
+        if len(await self._rows.active(tenant_id)) >= MAX_BUDGETS:
+            raise Conflict(f"A tenant has at most {MAX_BUDGETS} budgets; one with no subject holds for each of them.")
         await self._rows.add(budget)
         return budget
 
