@@ -407,3 +407,24 @@ async def test_upkeep_runs_until_cancelled(house: House, monkeypatch: pytest.Mon
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_who_comes_while_an_answer_is_taken_in_asks_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the turn of the event loop in which the question ends, it is over: waiting for it would be no waiting at all,
+    again and again, and nothing else would ever run."""
+    await house.add(1000)
+    asked, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
+    lease = house.rows.lease
+
+    async def slow(*about: Any, **amounts: Any) -> Any:
+        granted = await lease(*about, **amounts)
+        asked.set()
+        await answer
+        return granted
+
+    monkeypatch.setattr(house.rows, "lease", slow)
+    first = asyncio.create_task(house.reserve(10))
+    await asked.wait()
+    answer.set_result(None)
+    second = asyncio.create_task(house.reserve(500))  # its turn comes right behind the end of the question
+    assert [hold.bound for hold in await asyncio.gather(first, second)] == [10, 500]

@@ -214,15 +214,20 @@ class Leases:
     # -- work --------------------------------------------------------------------------------
 
     def _start(self, work: Coroutine[Any, Any, None], slots: Sequence[Slot]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name="ledger.budgets")
+        async def ask() -> None:
+            try:
+                await work
+            finally:  # in the same step, not in a callback a turn later: to wait for what is over is not to wait at all
+                for slot in slots:
+                    slot.working = None
+
+        task = asyncio.create_task(ask(), name="ledger.budgets")
         for slot in slots:
             slot.working = task
         self._tasks.add(task)
 
         def ended(_task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            for slot in slots:
-                slot.working = None
             if not task.cancelled() and (error := task.exception()) is not None:
                 if isinstance(error, StoreUnavailable):
                     logger.info("leases of budgets cannot change, the database is away: %s", error.message)
