@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Token counts. `input_tokens` and `output_tokens` are totals: the cached, audio, image and reasoning
     counts are parts of them (the convention of OpenAI; Anthropic's figures are added up to it)."""
 

@@ -20,7 +20,7 @@ GroupBy = Literal[
 ]
 
 
-class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one call used and cost. `usage` is None when nothing was metered, and the three amounts (10^-9 USD)
     are None when no price is known."""
 

@@ -22,6 +22,8 @@ from tenfold.limits.types import Limit, Measure, Per, TenantLimits, holding
 
 MAX_SCOPES = 100_000
 _LOOKED_AT = 8  # scopes looked at for one to forget, whenever one is made
+_MUCH = 1000  # units; of these a header may be wrong by what calls take in a moment
+_MOMENT_NS = 10_000_000
 _SEAT_RETRY_S = 1.0  # when a running call will end is not known
 
 _Name = TypeVar("_Name")
@@ -30,10 +32,23 @@ _Name = TypeVar("_Name")
 class _Scope:
     """The buckets of one subject: a key together with its tenant, a model, an end user."""
 
-    __slots__ = ("buckets", "requests", "seats", "tenant", "tokens", "touched", "usd")
+    __slots__ = (
+        "buckets",
+        "requests",
+        "seats",
+        "tenant",
+        "tokens",
+        "told",
+        "told_dialect",
+        "told_until",
+        "touched",
+        "usd",
+    )
 
     def __init__(self, tenant: "_Tenant", buckets: Iterable["Bucket | Seats"]) -> None:
         self.tenant = tenant
+        self.told = self.told_dialect = ""  # the header text made last, and how long it is told again, ns
+        self.told_until = 0
         self.touched = True
         self.buckets = tuple(bucket for bucket in buckets if isinstance(bucket, Bucket))
         self.seats = tuple(seats for seats in buckets if isinstance(seats, Seats))
@@ -191,13 +206,20 @@ class RateLimits:
         await self.supply.aclose()
 
     def headers_of(self, scopes: tuple[_Scope, ...], dialect: str) -> str:
-        return header_text(
-            [bucket for scope in scopes for bucket in scope.buckets],
-            [seats for scope in scopes for seats in scope.seats],
-            dialect=dialect,
-            now_ns=self.supply.now_ns(),
-            wall_s=self._wall_s(),
-        )
+        """Where much is left, calls that end within a moment are told the same: the text costs more than the limits."""
+        now_ns = self.supply.now_ns()
+        first = scopes[0]
+        if len(scopes) == 1 and now_ns < first.told_until and first.told_dialect == dialect:
+            return first.told
+        buckets = [bucket for scope in scopes for bucket in scope.buckets]
+        seats = [seats for scope in scopes for seats in scope.seats]
+        text = header_text(buckets, seats, dialect=dialect, now_ns=now_ns, wall_s=self._wall_s())
+        if len(scopes) == 1:
+            much = all(bucket.stand(now_ns)[0] > _MUCH for bucket in buckets)
+            much = much and all(one.limit.amount - one.in_use > _MUCH for one in seats)
+            first.told, first.told_dialect = text, dialect
+            first.told_until = now_ns + _MOMENT_NS if much else 0
+        return text
 
     # -- taking ------------------------------------------------------------------------------
 

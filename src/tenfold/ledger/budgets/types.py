@@ -33,7 +33,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class Spender(Struct, frozen=True, kw_only=True):
+class Spender(Struct, frozen=True, kw_only=True, gc=False):
     """Whose money a call spends. `endpoint` is the operation; `model` as the client names it."""
 
     tenant_id: TenantId
