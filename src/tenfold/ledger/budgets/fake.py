@@ -1,7 +1,8 @@
 """Budgets in memory, for tests of whatever stands on them; under the contract suite of the real ones."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,6 +24,8 @@ class FakeBudgetRows:
 
     Set `away` to make every call raise StoreUnavailable; `lose_answer` to raise it after the work was done, as when the
     connection breaks during the commit. `queries` counts the calls. `changed` is called as processes hear of changes.
+    `turns` says how many turns of the event loop a question is on its way, and its answer after that: so that
+    questions overtake each other as they do on a network.
     """
 
     def __init__(self, clock: Clock, changed: Callable[[TenantId], None] = lambda _tenant: None) -> None:
@@ -30,6 +33,7 @@ class FakeBudgetRows:
         self.lose_answer = False
         self.queries = 0
         self.changed = changed
+        self.turns: Callable[[], int] = lambda: 0
         self._clock = clock
         self._budgets: dict[tuple[TenantId, UUID], Budget] = {}
         self._periods: dict[tuple[TenantId, PeriodKey], PeriodSums] = {}
@@ -44,7 +48,7 @@ class FakeBudgetRows:
         self.changed(budget.tenant_id)
 
     async def active(self, tenant_id: TenantId) -> list[Budget]:
-        with self._work():
+        async with self._far_work():
             return sorted(self._holding(tenant_id), key=lambda b: (b.created_at, b.id))
 
     async def budget(self, tenant_id: TenantId, budget_id: UUID) -> Budget | None:
@@ -81,7 +85,7 @@ class FakeBudgetRows:
     async def lease(
         self, tenant_id: TenantId, holder: UUID, budget_id: UUID, subject: str, *, wanted: int, at_least: int
     ) -> Grant | None:
-        with self._work():
+        async with self._far_work():
             budget = self._budgets.get((tenant_id, budget_id))
             if budget is None or budget.ended_at is not None:
                 return None
@@ -102,14 +106,14 @@ class FakeBudgetRows:
             )
 
     async def give_back(self, tenant_id: TenantId, returns: Sequence[Return]) -> list[Lease]:
-        with self._work():
+        async with self._far_work():
             known = [r for r in returns if (tenant_id, r.lease_id) in self._leases]
             for returned in known:
                 rules.give_back(*self._sums(tenant_id, returned.lease_id), returned.amount_nano, done=returned.done)
             return [_with_sums(*self._leases[tenant_id, lease_id]) for lease_id in {r.lease_id for r in known}]
 
     async def held_by(self, tenant_id: TenantId, holder: UUID) -> list[Lease]:
-        with self._work():
+        async with self._far_work():
             return [lease for lease in self.leases(tenant_id) if lease.holder == holder and not lease.closed]
 
     async def tenants_of(self, holder: UUID) -> list[TenantId]:
@@ -184,6 +188,9 @@ class FakeBudgetRows:
     def periods(self, tenant_id: TenantId) -> dict[PeriodKey, PeriodSums]:
         return {key: sums for (tenant, key), sums in self._periods.items() if tenant == tenant_id}
 
+    def known(self, tenant_id: TenantId, budget_id: UUID) -> Budget:
+        return self._budgets[tenant_id, budget_id]
+
     def leases(self, tenant_id: TenantId) -> list[Lease]:
         return [_with_sums(*both) for (tenant, _), both in self._leases.items() if tenant == tenant_id]
 
@@ -197,6 +204,19 @@ class FakeBudgetRows:
         yield
         if self.lose_answer:
             raise StoreUnavailable("The connection to the database was lost.")
+
+    @asynccontextmanager
+    async def _far_work(self) -> AsyncIterator[None]:
+        await self._travel()
+        try:
+            with self._work():
+                yield
+        finally:
+            await self._travel()
+
+    async def _travel(self) -> None:
+        for _ in range(self.turns()):
+            await asyncio.sleep(0)
 
     def _replace(self, tenant_id: TenantId, budget_id: UUID, **changes: object) -> Budget | None:
         with self._work():
