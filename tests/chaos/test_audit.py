@@ -155,6 +155,19 @@ def test_a_second_call_after_an_error_is_none() -> None:
     )
 
 
+def test_one_request_served_twice_is_found() -> None:
+    """Sent again by whoever carries the bytes."""
+    receipts = [receipt(5, tenant="other", total=2 * COST) if one.id.int == 5 else one for one in right().receipts]
+    found = violations(bill=[*right().bill, line(5, tenant="other")], receipts=receipts)
+    assert found.keys() == {"duplicate_call"}
+
+
+def test_the_next_target_of_one_call_is_no_second_call() -> None:
+    receipts = [receipt(5, tenant="other", total=2 * COST) if one.id.int == 5 else one for one in right().receipts]
+    other_target = replace(line(5, tenant="other"), request_id=f"{request_id(5)}-1")
+    assert violations(bill=[*right().bill, other_target], receipts=receipts) == {}
+
+
 def test_a_second_charge_under_one_key_is_found() -> None:
     receipts = [receipt(6, tenant="other", task="op-5") if one.id.int == 6 else one for one in right().receipts]
     assert violations(receipts=receipts)["charged_twice"].ids == ["k: 2 charges"]

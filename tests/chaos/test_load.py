@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tenfold.app.chaos.bill import Bill, read_bill
-from tenfold.app.chaos.cast import MODELS, configuration, tenants
+from tenfold.app.chaos.cast import CLIENT_MODELS, EITHER, MODELS, configuration, tenants
 from tenfold.app.chaos.load import Load, Person, counts
 from tenfold.app.chaos.provider import ScriptedProvider
 from tenfold.app.settings import load
@@ -30,7 +30,7 @@ async def test_everything_that_was_sent_is_known(tmp_path: Path) -> None:
     assert {line.operation for line in lines} <= known.keys()
     assert all(line.tenant == known[line.operation].tenant for line in lines)
     assert {sent.kind for sent in clients.sent} == {"plain", "left", "keyed", "same"}
-    assert {sent.model for sent in clients.sent} == {model.name for model in MODELS}
+    assert {sent.model for sent in clients.sent} == set(CLIENT_MODELS)
     assert all((sent.idempotency_key is not None) == (sent.kind == "keyed") for sent in clients.sent)
     fates = counts(clients.sent)
     assert fates["answered"] > 100
@@ -56,6 +56,7 @@ def test_the_configuration_is_one(tmp_path: Path) -> None:
     assert {name: str(entry.price.input) for name, entry in settings.models.items() if entry.price} == {
         model.name: model.input for model in MODELS
     }
+    assert [target.upstream for target in settings.models[EITHER].targets] == [model.name for model in MODELS]
     assert settings.providers["openai"].usage_lookup == "/usage/{request_id}"
 
 

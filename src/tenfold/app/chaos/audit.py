@@ -272,12 +272,17 @@ def _totals(books: _Books) -> Iterator[Violation]:
 
 
 def _duplicates(books: _Books) -> Iterator[str]:
-    """A provider that answered with an error has done and billed nothing: asking it again is no second call."""
-    served = Counter(line.operation for line in books.facts.bill if line.billed)
-    for operation, count in sorted(served.items()):
+    """A provider that answered with an error has done and billed nothing: asking it again is no second call. Nor is
+    asking the next target of a route, under the same call, where the one before did not answer."""
+    requests: dict[str, list[str]] = defaultdict(list)
+    for line in books.facts.bill:
+        if line.billed:
+            requests[line.operation].append(line.request_id)
+    for operation, ids in sorted(requests.items()):
         sent = books.by_operation.get(operation)
-        if count > 1 and sent is not None and sent.idempotency_key is not None:
-            yield f"{sent.idempotency_key}: {count} provider calls"
+        again = len({_call(request_id) for request_id in ids}) > 1 or len(set(ids)) < len(ids)
+        if again and sent is not None and sent.idempotency_key is not None:
+            yield f"{sent.idempotency_key}: {len(ids)} provider calls"
 
 
 def _charged_twice(books: _Books) -> Iterator[str]:

@@ -37,6 +37,12 @@ MODELS = (
 )
 
 
+EITHER = "chaos-either"
+"""A model of several targets: the next one is asked where the one before fails, answered or not."""
+
+CLIENT_MODELS = (*(model.name for model in MODELS), EITHER)
+
+
 class PlannedBudget(Struct, frozen=True, kw_only=True):
     """`subject`: a key is named by its place in the tenant. None: each has this much for itself."""
 
@@ -108,8 +114,15 @@ def _providers(port: int) -> Iterator[str]:
 def _models() -> Iterator[str]:
     for model in MODELS:
         yield from (f'[models."{model.name}"]', f'provider = "{model.provider}"', "max_output_tokens = 400")
-        yield f'price = {{ input = "{model.input}", output = "{model.output}", cache_read = "{model.cache_read}" }}'
-        yield ""
+        yield from (_price(model), "")
+    yield from (f'[models."{EITHER}"]', "max_output_tokens = 400", "")
+    for model in MODELS:
+        yield from (f'[[models."{EITHER}".targets]]', f'provider = "{model.provider}"', f'upstream = "{model.name}"')
+        yield from (_price(model), "")
+
+
+def _price(model: Model) -> str:
+    return f'price = {{ input = "{model.input}", output = "{model.output}", cache_read = "{model.cache_read}" }}'
 
 
 IDLE_TIMEOUT_S = 3.0

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct, json
 
 from tenfold.app.chaos.bill import Mark
-from tenfold.app.chaos.cast import MODELS, PlannedTenant
+from tenfold.app.chaos.cast import CLIENT_MODELS, PlannedTenant
 from tenfold.app.chaos.http_client import Answer, post
 
 Kind = Literal["plain", "left", "keyed", "same"]
@@ -143,7 +143,7 @@ class Load:
         name = f"{kind}-{self._prefix}-{self._count}"
         dialect = chance.choice(("openai", "anthropic"))
         key = chance.randrange(len(person.keys))
-        model = chance.choice(MODELS).name
+        model = chance.choice(CLIENT_MODELS)
         feature = chance.choice(person.tenant.features)
         run = f"run-{chance.randrange(person.tenant.runs)}-{self._count // 300}" if person.tenant.runs else None
         idempotency_key = f"key-{name}" if kind == "keyed" else None
