@@ -338,13 +338,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, PROCESSES - 1))
     def quiet(self, pick: int) -> None:
-        """Every call has ended and nothing is wanted: what is idle goes back, and leases close."""
+        """Every call has ended and its receipt is written: nothing stays leased, whatever went wrong before."""
         process = self.processes[pick]
         while process.calls:
             self.end_call(pick, 50)
-        for _ in range(3):
-            process.clock.advance(30)
+        self.write_receipts(pick, False, 0)
+        for _ in range(4):
+            process.clock.advance(300)
             self.run(process.budgets.upkeep())
+        assert self.run(self.rows.held_by(TENANT, process.id)) == []
 
     # -- what always holds -------------------------------------------------------------------
 
