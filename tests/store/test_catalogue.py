@@ -29,7 +29,6 @@ DIRECTORY_TABLES = {
 DEFINER_FUNCTIONS = {
     "ensure_receipt_partitions",  # the app may not create tables; takes a day and a number of days
     "drop_receipt_partitions",  # nor drop any; takes a number of days, and drops no day younger than 35
-    "drop_receipt_partitions",  # nor drop any; takes a number of days, and drops no day younger than 35
 }
 
 # Partitions are tables as well and are reached on their own, so they are held to the same rules.

@@ -428,3 +428,19 @@ async def test_who_comes_while_an_answer_is_taken_in_asks_again(house: House, mo
     answer.set_result(None)
     second = asyncio.create_task(house.reserve(500))  # its turn comes right behind the end of the question
     assert [hold.bound for hold in await asyncio.gather(first, second)] == [10, 500]
+
+
+async def test_what_is_granted_of_a_budget_that_has_just_ended_goes_back(house: House) -> None:
+    added = await house.add(100)
+    await house.budgets.reserve(spender(), 0)
+    house.rows.turns = lambda: 5
+    house.clock.advance(1)
+    waiting = asyncio.create_task(house.reserve(50))
+    while not house.held:
+        await asyncio.sleep(0)
+    house.rows.turns = lambda: 0
+    await house.rows.end(TENANT, added.id)
+    assert (await house.reserve(1_000)).leases == ()
+    assert (await waiting).leases == ()
+    await house.idle()
+    assert house.held == 0
