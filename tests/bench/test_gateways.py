@@ -29,7 +29,7 @@ def test_every_gateway_is_told_where_the_three_upstreams_are(place: Place) -> No
 def test_tenfold_runs_as_its_users_run_it(place: Place) -> None:
     launch = all_gateways(None)["tenfold"].launch(place)
     settings = tomllib.loads((place.folder / "tenfold.toml").read_text())
-    assert set(settings) == {"providers", "models"}  # nothing is switched off
+    assert set(settings) == {"providers", "models", "limits", "budgets"}  # all counted, nothing switched off
     assert {provider["base_url"] for provider in settings["providers"].values()} == {
         place.mock_url(upstream) for upstream in Upstream
     }

@@ -343,14 +343,16 @@ async def test_what_the_database_was_still_doing_for_it_is_taken_over_too(
     heard: Heard,
 ) -> None:
     """A statement that was on its way when the process was killed may commit after its journal was read."""
-    recovery = Recovery(fake, directory, members, clock, died=[heard.hook("leases")])
+    one, other = (Recovery(fake, directory, members, clock, died=[heard.hook("leases")]) for _ in range(2))
     holder = left_behind(make_journal, [receipt(ONE)])
-    await recovery.look()
-    await recovery.look()
+    for recovery in (one, other, one):
+        await recovery.look()
     assert heard.told == [("leases", holder)]
     assert (directory / str(holder)).exists()
     clock.advance(LATE_S)
-    await recovery.look()
+    for recovery in (other, one):
+        await recovery.look()
     assert heard.told == [("leases", holder)] * 2
     assert list(directory.iterdir()) == []
-    assert (recovery.holders, recovery.recovered) == (1, 1)
+    assert one.holders + other.holders == 1
+    assert one.recovered + other.recovered == 1

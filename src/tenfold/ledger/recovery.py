@@ -34,6 +34,7 @@ LATE_S = 10.0  # what a process had sent when it was killed may still be committ
 RETRY_S = 30.0  # after a recovery that failed for another reason than an absent database
 GONE_S = 60.0  # not seen for so long, and no journal: gone with its machine
 FORGET_S = 86_400.0  # until then `gone` is called every minute; a journal that turns up later is recovered still
+_NOTE = "recovered"
 SPILL_BYTES = 256 * 1024
 
 
@@ -67,7 +68,6 @@ class Recovery:
         self._gone = gone
         self._intake = Intake(rows, directory)
         self._late_s = late_s
-        self._recovered: set[UUID] = set()  # once; to be looked at again
         self._again_at_s: dict[UUID, float] = {}
         self._look_for_gone_at_s = 0.0
         self.recovered = 0
@@ -118,29 +118,32 @@ class Recovery:
             lock.release()
 
     async def _recover(self, holder: UUID, folder: Path) -> None:
+        """Twice, the second time when what the database was still doing for the dead process is over. Whoever finds it
+        then does that; the first one leaves a note of when it was there."""
+        now_s = self._clock.monotonic_s()
+        first_s = await asyncio.to_thread(_recovered_at, folder)
+        if first_s is not None and 0 <= now_s - first_s < self._late_s:  # less than 0: the machine has started anew
+            self._again_at_s[holder] = first_s + self._late_s
+            return
         recovered, drafts = self.recovered, self.drafts
         await self._replay(folder)
         for hook in self._died:
             await hook(holder)
-        if holder not in self._recovered:
-            self._tell(holder, self.recovered - recovered, self.drafts - drafts)
+        if first_s is None:
+            self.holders += 1
+            logger.warning(
+                "process %s is dead: %d receipts recovered, %d of them of calls it was killed in",
+                holder,
+                self.recovered - recovered,
+                self.drafts - drafts,
+            )
             if self._late_s > 0:
-                self._recovered.add(holder)
-                self._again_at_s[holder] = self._clock.monotonic_s() + self._late_s
+                await asyncio.to_thread((folder / _NOTE).write_text, repr(now_s))
+                self._again_at_s[holder] = now_s + self._late_s
                 return
         await self._members.remove(holder)
         await asyncio.to_thread(remove_folder, folder)
-        self._recovered.discard(holder)
         self._again_at_s.pop(holder, None)
-
-    def _tell(self, holder: UUID, receipts: int, drafts: int) -> None:
-        self.holders += 1
-        logger.warning(
-            "process %s is dead: %d receipts recovered, %d of them of calls it was killed in",
-            holder,
-            receipts,
-            drafts,
-        )
 
     async def _replay(self, folder: Path) -> None:
         """Final receipts as they come, and then the drafts they leave: memory holds the calls in flight at most."""
@@ -200,6 +203,14 @@ def _journals(directory: Path) -> list[tuple[UUID, Path]]:
             with suppress(ValueError):
                 found.append((UUID(path.name), path))
     return sorted(found)
+
+
+def _recovered_at(folder: Path) -> float | None:
+    """Monotonic seconds of this machine. None: nobody has been there."""
+    try:
+        return float((folder / _NOTE).read_text())
+    except (FileNotFoundError, ValueError):  # none, or half a note
+        return None
 
 
 def _remove_unborn(folder: Path) -> None:
