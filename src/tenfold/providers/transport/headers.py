@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tenfold.core.errors import InvalidRequest
 from tenfold.providers.ports import Headers
@@ -10,6 +11,8 @@ from tenfold.providers.ports import Headers
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token of RFC 9110, section 5.6.2
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # field-value of RFC 9110, section 5.5, folding refused
 _TARGET = re.compile(r"/[\x21\x22\x24-\x7e]*")  # origin-form, no fragment
+
+_KNOWN_NAMES = 256  # whose check is remembered
 
 # The transport's own business: framing, connection control, and where the request goes.
 _OWNED = frozenset(
@@ -58,15 +61,20 @@ def encode(headers: Headers) -> bytes:
     """Header lines. Raises InvalidHeader."""
     lines = []
     for name, value in headers:
-        if not _NAME.fullmatch(name):
-            raise InvalidHeader("a header has a name that is not a token")
-        shown = name.decode("ascii").lower()
-        if name.lower() in _OWNED:
-            raise InvalidHeader(f"the header {shown} is set by the transport")
+        lines.append(_line_start(name))
         if not _VALUE.fullmatch(value):
-            raise InvalidHeader(f"the header {shown} holds a control character")
-        lines.append(b"%b: %b\r\n" % (name, value))
+            raise InvalidHeader(f"the header {name.decode('ascii').lower()} holds a control character")
+        lines += (value, b"\r\n")
     return b"".join(lines)
+
+
+@lru_cache(_KNOWN_NAMES)
+def _line_start(name: bytes) -> bytes:
+    if not _NAME.fullmatch(name):
+        raise InvalidHeader("a header has a name that is not a token")
+    if name.lower() in _OWNED:
+        raise InvalidHeader(f"the header {name.decode('ascii').lower()} is set by the transport")
+    return name + b": "
 
 
 def encode_target(path: str) -> bytes:
