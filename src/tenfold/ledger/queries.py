@@ -45,9 +45,7 @@ _COLUMNS = {**_TYPES, **dict.fromkeys(_USAGE, "bigint")}
 # Row-level security forbids COPY; one INSERT of a JSON array is a single round trip as well, and costs this process
 # 3 us a receipt where arrays of each column cost 11. What a receipt leaves out is its default.
 _VALUES = [f"coalesce(r.{name}, false)" if kind == "boolean" else f"r.{name}" for name, kind in _TYPES.items()]
-_VALUES += [
-    f"CASE WHEN r.usage IS NOT NULL THEN coalesce((r.usage->>'{name}')::bigint, 0) END" for name in _USAGE
-]
+_VALUES += [f"CASE WHEN r.usage IS NOT NULL THEN coalesce((r.usage->>'{name}')::bigint, 0) END" for name in _USAGE]
 INSERT_RECEIPTS = f"""
 INSERT INTO receipts (tenant_id, {", ".join(_COLUMNS)})
 SELECT $1, {", ".join(_VALUES)}
