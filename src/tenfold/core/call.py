@@ -4,6 +4,7 @@ The receipt, the log line, the trace and the reply headers are all made of it.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -158,9 +159,18 @@ class Call:
         self.id = uuid7()
         self.request_id = f"req_{self.id.hex}"  # what `x-request-id` says
         self.started_at = time.time()
+        self._at: datetime | None = None
         self.started = time.perf_counter()
         self.principal = principal
         self.operation = operation
         self.dialect = dialect
         self.body = body
         self.options = options
+
+    @property
+    def at(self) -> datetime:
+        """When the call began, UTC: the same value in its draft, its receipt and its key."""
+        at = self._at
+        if at is None:
+            at = self._at = datetime.fromtimestamp(self.started_at, UTC)
+        return at

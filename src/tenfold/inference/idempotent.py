@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -233,6 +232,6 @@ def _claim_of(call: Call, holder: UUID) -> Claim:
         key=key_digest(call.options.idempotency_key),
         request_hash=asked.digest(),
         call_id=call.id,
-        call_at=datetime.fromtimestamp(call.started_at, UTC),
+        call_at=call.at,
         holder=holder,
     )

@@ -1,6 +1,6 @@
 """The receipt of a call, and the sums made of receipts. Values only."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -100,7 +100,7 @@ def draft_of(call: Call, bound: UpperBound) -> Receipt:
     return Receipt(
         id=call.id,
         tenant_id=call.principal.tenant_id,
-        at=datetime.fromtimestamp(call.started_at, UTC),
+        at=call.at,
         operation=call.operation,
         client_dialect=call.dialect,
         model_asked=_text(call.model) or "",
@@ -131,7 +131,7 @@ def receipt_of(call: Call) -> Receipt:
     return Receipt(
         id=call.id,
         tenant_id=call.principal.tenant_id,
-        at=datetime.fromtimestamp(call.started_at, UTC),
+        at=call.at,
         operation=call.operation,
         client_dialect=call.dialect,
         model_asked=_text(call.model) or "",

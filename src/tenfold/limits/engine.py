@@ -167,7 +167,11 @@ class RateLimits:
                 taken += [(bucket, 1) for bucket in scope.requests]
             for scope in hold.scopes:
                 for bucket in scope.tokens:
-                    await self._draw(bucket, tokens)
+                    left = bucket.available - tokens
+                    if left > bucket.low:
+                        bucket.available = left
+                    else:
+                        await self._draw(bucket, tokens)
                     taken.append((bucket, tokens))
                 for bucket in scope.usd:
                     await self._draw(bucket, nano)

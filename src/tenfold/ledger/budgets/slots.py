@@ -233,15 +233,12 @@ class Reserved(Protocol):
 class Hold:
     """Reservation: room for one call in every budget it counts towards."""
 
-    __slots__ = ("bound", "slices")
+    __slots__ = ("bound", "leases", "slices")
 
     def __init__(self, slices: list[Slice], bound: int) -> None:
         self.slices = slices
         self.bound = bound
-
-    @property
-    def leases(self) -> tuple[UUID, ...]:
-        return tuple([slice_.id for slice_ in self.slices if slice_.id is not None])
+        self.leases: tuple[UUID, ...] = tuple([slice_.id for slice_ in slices if slice_.id is not None])
 
     @property
     def remaining_nano(self) -> int | None:
