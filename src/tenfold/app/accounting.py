@@ -10,10 +10,11 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 from uuid import UUID
 
-from tenfold.app.alerts import Alerts
+from tenfold.app.alerts import Alerts, Receiver
 from tenfold.app.corrections import Corrections
 from tenfold.app.default_budgets import DefaultedBudgetRows, default_budgets
 from tenfold.app.default_limits import default_limits
+from tenfold.app.drift_alerts import DriftAlerts
 from tenfold.app.settings import Settings
 from tenfold.app.telemetry.metrics import Figure
 from tenfold.core.clock import Clock
@@ -37,8 +38,10 @@ from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.receipts import ReceiptWriter
 from tenfold.ledger.recovery import Recovery
 from tenfold.ledger.reports.corrections import ReceiptCorrections
+from tenfold.ledger.reports.drift_checks import PostgresDriftChecks
+from tenfold.ledger.reports.handlers import Reports
 from tenfold.ledger.reports.queries import PostgresReportRows, roll_up_receipts
-from tenfold.ledger.reports.retention import Retention
+from tenfold.ledger.reports.retention import Retention, each_tenant
 from tenfold.limits.engine import RateLimits
 from tenfold.limits.fair import FairShare
 from tenfold.limits.local import LocalBlocks
@@ -62,6 +65,7 @@ class Accounting:
 
     def __init__(self, settings: Settings, store: Store, batch: WriteBatch, clock: Clock) -> None:
         self._settings = settings
+        self._store = store
         self._batch = batch
         self._clock = clock
         self._directory = settings.home / JOURNALS
@@ -135,6 +139,11 @@ class Accounting:
             clock=self._clock,
         )
         return self._corrections
+
+    def drift_alerts(self, receiver: Receiver | None) -> DriftAlerts:
+        rows = self.report_rows
+        reports, checks = Reports(rows, self._clock), PostgresDriftChecks(self._store)
+        return DriftAlerts(reports, checks, lambda: each_tenant(rows), receiver, self._clock)
 
     async def retain(self) -> None:
         """Deletes old receipts once an hour, where the settings say how old. Runs until cancelled."""

@@ -196,6 +196,7 @@ class Service:
             self._resources.push_async_callback(client.aclose)
             webhook = Webhook(client, endpoint, self._clock)
         alerts = Alerts(accounting.budget_rows, webhook)
+        self._keep(accounting.drift_alerts(webhook).run(), "app.drift_alerts")
         self._keep(alerts.run(), "app.alerts")
         self._metrics.add_source(lambda: alert_figures(alerts))
         self._keep(accounting.retain(), "app.retention")
