@@ -11,6 +11,7 @@ from tenfold.app.database import open_database, watch
 from tenfold.app.settings import load
 from tenfold.core.errors import StoreUnavailable
 from tenfold.inference.admit import Gate
+from tenfold.limits.fair import FairShare
 from tenfold.store import Store
 
 
@@ -35,7 +36,7 @@ class SwitchedStore(Store):
 
 async def test_the_gate_follows_the_database(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(database, "CHECK_S", 0)
-    store, gate = SwitchedStore(), Gate(1)
+    store, gate = SwitchedStore(), Gate(FairShare(1, 0, 0))
     watching = asyncio.create_task(watch(store, gate))
     with caplog.at_level(logging.WARNING):
         async with asyncio.timeout(5):
