@@ -6,6 +6,7 @@ import unicodedata
 
 from tenfold.access.secret_text import MAX_SECRET_CHARS, is_mistyped
 from tenfold.core.errors import InvalidRequest
+from tenfold.core.inputs import REFUSED_CATEGORIES
 from tenfold.core.principal import ALL_SCOPES
 
 MAX_NAME_CHARS = 80
@@ -18,8 +19,6 @@ MIN_INSTALLED_SECRET_CHARS = 16
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _LOGIN = re.compile(r"[a-z0-9](?:[a-z0-9._%+@-]*[a-z0-9])?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
-# Control signs, lone surrogates, line and paragraph separators: no name holds them, some cannot even be stored.
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Zs", "Mn", "Cn", "Co"})
 
@@ -32,7 +31,7 @@ def display_name(value: str, *, param: str = "name") -> str:
     if len(name) > MAX_NAME_CHARS:
         raise InvalidRequest(f"A name has at most {MAX_NAME_CHARS} characters.", param=param)
     categories = {unicodedata.category(sign) for sign in name}
-    if categories & _REFUSED_CATEGORIES or _BIDI_CONTROLS & set(name):
+    if categories & REFUSED_CATEGORIES or _BIDI_CONTROLS & set(name):
         raise InvalidRequest("A name cannot hold control characters or line breaks.", param=param)
     if categories <= _INVISIBLE_CATEGORIES:
         raise InvalidRequest("A name needs at least one visible character.", param=param)

@@ -14,6 +14,7 @@ from tenfold.console.services import BudgetLine, MoneyServices
 from tenfold.core.clock import Clock, SystemClock
 from tenfold.core.errors import InvalidRequest, NotFound
 from tenfold.core.ids import TenantId
+from tenfold.core.inputs import uuid_of
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS, BudgetAdmin
 from tenfold.ledger.budgets.ports import FIRST, BudgetRows
 from tenfold.ledger.budgets.queries import PostgresBudgetRows
@@ -66,7 +67,7 @@ class Budgeting:
 
     async def line(self, tenant_id: TenantId, budget_id: str) -> BudgetLine:
         """See BudgetService."""
-        known_id = _uuid(budget_id)
+        known_id = uuid_of(budget_id)
         found = None if known_id is None else await self._rows.budget(tenant_id, known_id)
         if found is None or found.ended_at is not None:
             raise NotFound("There is no such budget.")
@@ -132,14 +133,7 @@ def _budgeting(store: Store, clock: Clock) -> Budgeting:
 
 
 def _cursor(text: str) -> UUID:
-    known = _uuid(text)
+    known = uuid_of(text)
     if known is None:
         raise InvalidRequest("This is not a cursor.", param="cursor")
     return known
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

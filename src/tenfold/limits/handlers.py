@@ -1,12 +1,12 @@
 """The rules of limits: what may be set, by whom. It refuses to know SQL (`queries`) and HTTP (`edge`, `console`)."""
 
-import unicodedata
-from typing import TypeVar, get_args
+from typing import get_args
 from uuid import UUID
 
 from tenfold.core.clock import Clock
 from tenfold.core.errors import InvalidRequest, NotFound, PermissionDenied
 from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.inputs import one_of, plain_subject, uuid_of
 from tenfold.limits.ports import LimitRows
 from tenfold.limits.types import (
     MAX_AMOUNT,
@@ -23,8 +23,6 @@ from tenfold.limits.types import (
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
-
-_Word = TypeVar("_Word", bound=str)
 
 _OWNERS: tuple[Owner, ...] = get_args(Owner)
 _MAY_END: dict[Owner, frozenset[Owner]] = {
@@ -55,8 +53,8 @@ class LimitAdmin:
     ) -> Limit:
         """`amount`: requests, tokens, 10^-9 USD or calls at once. Raises InvalidRequest, NotFound,
         Conflict (too many)."""
-        known_per = _one_of(per, PERS, "per")
-        known_measure = _one_of(measure, MEASURES, "measure")
+        known_per = one_of(per, PERS, "per")
+        known_measure = one_of(measure, MEASURES, "measure")
         if known_measure == "concurrency":
             _whole(amount, MAX_SLOTS, "amount")
             if window_s is not None or burst is not None:
@@ -86,7 +84,7 @@ class LimitAdmin:
         """The newest first, the operator's included. Raises InvalidRequest."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidRequest(f"A page has 1 to {MAX_PAGE} items.", param="limit")
-        before = _uuid(cursor) if cursor else None
+        before = uuid_of(cursor) if cursor else None
         if cursor and before is None:
             raise InvalidRequest("This is not a cursor.", param="cursor")
         found = await self._rows.page(tenant_id, before=before, limit=limit + 1)
@@ -95,7 +93,7 @@ class LimitAdmin:
 
     async def end(self, tenant_id: TenantId, limit_id: str | UUID, *, by: Owner = "tenant") -> None:
         """Raises NotFound, for another tenant's limit too; PermissionDenied for the operator's."""
-        known_id = limit_id if isinstance(limit_id, UUID) else _uuid(limit_id)
+        known_id = limit_id if isinstance(limit_id, UUID) else uuid_of(limit_id)
         if known_id is not None:
             if await self._rows.end(tenant_id, known_id, _MAY_END[by]):
                 return
@@ -112,13 +110,6 @@ class LimitAdmin:
         await self._rows.set_weight(tenant_id, weight)
 
 
-def _one_of(value: str, known: tuple[_Word, ...], param: str) -> _Word:
-    for word in known:
-        if word == value:
-            return word
-    raise InvalidRequest(f"`{param}` is one of: {', '.join(known)}.", param=param)
-
-
 def _whole(value: int | None, most: int, param: str) -> None:
     # The types say so, the wires do not: true is 1 to Python, and 1.5 would round somewhere.
     if type(value) is not int or not 1 <= value <= most:
@@ -129,20 +120,8 @@ def _subject(per: str, subject: str) -> str:
     if per == "tenant":
         raise InvalidRequest("A limit of the tenant has no subject.", param="subject")
     if per == "key":
-        key_id = _uuid(subject)
+        key_id = uuid_of(subject)
         if key_id is None:
             raise InvalidRequest("The subject of a limit of a key is the key's id.", param="subject")
         return str(key_id)
-    refused = {"Cc", "Cs", "Zl", "Zp"}
-    if not 1 <= len(subject) <= MAX_SUBJECT_CHARS or refused & {unicodedata.category(sign) for sign in subject}:
-        raise InvalidRequest(
-            f"A subject has 1 to {MAX_SUBJECT_CHARS} characters, and no control characters.", param="subject"
-        )
-    return subject
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    return plain_subject(subject, MAX_SUBJECT_CHARS)

@@ -1,13 +1,13 @@
 """The rules of budgets: what may be set, by whom. It refuses to know SQL (`queries`) and HTTP (`edge`, `console`)."""
 
-import unicodedata
 from collections.abc import Sequence
-from typing import TypeVar, get_args
+from typing import get_args
 from uuid import UUID
 
 from tenfold.core.clock import Clock
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound, PermissionDenied
 from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.inputs import one_of, plain_subject, uuid_of
 from tenfold.core.money import format_usd
 from tenfold.ledger.budgets.ports import BudgetRows
 from tenfold.ledger.budgets.types import MAX_LIMIT_NANO, Budget, Owner, Per, Period
@@ -21,8 +21,6 @@ MAX_SUBJECT_CHARS = 200  # as long as the labels of a receipt
 PERS: tuple[Per, ...] = get_args(Per)
 PERIODS: tuple[Period, ...] = get_args(Period)
 ENDPOINTS = ("chat", "embeddings")
-
-_Word = TypeVar("_Word", bound=str)
 
 
 class BudgetAdmin:
@@ -46,12 +44,12 @@ class BudgetAdmin:
         by: Owner = "tenant",
     ) -> Budget:
         """Zero is a limit too: nothing may be spent. Raises InvalidRequest, Conflict (too many)."""
-        known_per = _one_of(per, PERS, "per")
+        known_per = one_of(per, PERS, "per")
         budget = Budget(
             id=uuid7(),
             tenant_id=tenant_id,
             per=known_per,
-            period=_one_of(period, PERIODS, "period"),
+            period=one_of(period, PERIODS, "period"),
             limit_nano=_limit(limit_nano),
             subject=None if subject is None else _subject(known_per, subject),
             hard=hard,
@@ -95,20 +93,13 @@ class BudgetAdmin:
             raise NotFound("There is no such budget.")
 
     async def _find(self, tenant_id: TenantId, budget_id: str | UUID, by: Owner) -> Budget:
-        known_id = budget_id if isinstance(budget_id, UUID) else _uuid(budget_id)
+        known_id = budget_id if isinstance(budget_id, UUID) else uuid_of(budget_id)
         found = None if known_id is None else await self._rows.budget(tenant_id, known_id)
         if found is None or found.ended_at is not None:
             raise NotFound("There is no such budget.")
         if by == "tenant" and found.owner == "operator":
             raise PermissionDenied("This budget was set by the operator, who alone can change or end it.")
         return found
-
-
-def _one_of(value: str, known: tuple[_Word, ...], param: str) -> _Word:
-    for word in known:
-        if word == value:
-            return word
-    raise InvalidRequest(f"`{param}` is one of: {', '.join(known)}.", param=param)
 
 
 def _limit(nano: int) -> int:
@@ -130,22 +121,10 @@ def _subject(per: Per, subject: str) -> str:
     if per == "tenant":
         raise InvalidRequest("A budget of the tenant has no subject.", param="subject")
     if per == "key":
-        key_id = _uuid(subject)
+        key_id = uuid_of(subject)
         if key_id is None:
             raise InvalidRequest("The subject of a budget of a key is the key's id.", param="subject")
         return str(key_id)
     if per == "endpoint":
-        return _one_of(subject, ENDPOINTS, "subject")
-    refused = {"Cc", "Cs", "Zl", "Zp"}
-    if not 1 <= len(subject) <= MAX_SUBJECT_CHARS or refused & {unicodedata.category(sign) for sign in subject}:
-        raise InvalidRequest(
-            f"A subject has 1 to {MAX_SUBJECT_CHARS} characters, and no control characters.", param="subject"
-        )
-    return subject
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+        return one_of(subject, ENDPOINTS, "subject")
+    return plain_subject(subject, MAX_SUBJECT_CHARS)
