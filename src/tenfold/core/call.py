@@ -67,6 +67,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
     max_cost_nano: int | None = None  # the client's own ceiling, 10^-9 USD
     approved_cost_nano: int | None = None  # lifts the ceilings of a request up to here; needs the scope `approve`
     idempotency_key: str | None = None
+    deadline_ms: int | None = None  # from the request's arrival to the last byte of its reply
+    client_retry: bool = False  # the client's SDK says that it is trying again
     tell_budget: bool = False  # wants Tenfold-Budget-Remaining-Usd
     cache: frozenset[str] = frozenset()  # directives of Tenfold-Cache-Control
     explain: frozenset[str] = frozenset()  # words of Tenfold-Explain
@@ -121,7 +123,11 @@ class Call:
     stream: bool = False
     cache_state: CacheState = "bypass"
     cached_age_s: int = 0
+    # 3 route
+    route_told: str = ""  # which targets were chosen and why, for Tenfold-Explain: route
     # 5 call
+    asked: float | None = None  # perf_counter seconds: when the first provider was asked
+    deadline: float | None = None  # perf_counter seconds
     provider: str | None = None
     upstream_model: str | None = None
     served_by: str = ""  # reply header lines that name the two

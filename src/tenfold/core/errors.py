@@ -21,7 +21,10 @@ TenfoldError                    status  code                  retryable
 |  |- UpstreamUnavailable       502     upstream_unavailable  yes
 |  |- UpstreamTimeout           504     upstream_timeout      yes
 |  |- BrokenStream              502     stream_interrupted    yes
+|  |- OutputInvalid             502     output_invalid        yes
+|- DeadlineExceeded             504     deadline_exceeded     yes
 |- Overloaded                   503     overloaded            yes
+|- FeatureOff                   503     feature_off           no
 |- StoreUnavailable             503     store_unavailable     yes
 
 `message` is safe to show to the caller: it never holds a secret, a query or a stack.
@@ -197,10 +200,28 @@ class BrokenStream(UpstreamError):
     status, code, retryable = 502, "stream_interrupted", True
 
 
+class OutputInvalid(UpstreamError):
+    """The reply does not fit the JSON Schema that the request asks for, and neither repair nor escalation mended it."""
+
+    status, code, retryable = 502, "output_invalid", True
+
+
+class DeadlineExceeded(TenfoldError):
+    """The deadline of the request, or of its route, passed before the reply was complete."""
+
+    status, code, retryable = 504, "deadline_exceeded", True
+
+
 class Overloaded(TenfoldError):
     """This process has all the calls in flight it may have, or is stopping."""
 
     status, code, retryable = 503, "overloaded", True
+
+
+class FeatureOff(TenfoldError):
+    """The operator or the tenant has switched it off, and no degraded answer is declared for it. Nothing was asked."""
+
+    status, code = 503, "feature_off"
 
 
 class StoreUnavailable(TenfoldError):
