@@ -18,6 +18,7 @@ from tenfold.core.usage import Usage
 Operation = Literal["chat", "embeddings", "count_tokens"]
 CacheState = Literal["miss", "bypass", "hit", "coalesced"]  # coalesced: shared the call of an identical one in flight
 Status = Literal["ok", "error", "cut", "cancelled"]
+Step = Literal["fallback", "restart", "hedge", "stale", "template", "queue", "repair", "escalate"]
 
 
 class Reach(Struct, frozen=True, kw_only=True):
@@ -138,6 +139,8 @@ class Call:
     stream_bytes: int = 0
     unanswered: bool = False  # a provider may be working on the attempt under way, or has, and told no usage yet
     lost_nano: int = 0  # what earlier attempts may have cost that were given up without an answer
+    attempts: int = 0  # requests sent to providers for this call
+    degraded: tuple[Step, ...] = ()  # the steps of the fallback chain that were taken, in order
     # 6 validate
     usage: Usage | None = None
     begun_usage: Usage | None = None  # what a stream told at its start, for the case that it tells no more
