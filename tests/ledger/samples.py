@@ -56,6 +56,8 @@ def full_receipt(tenant_id: TenantId) -> Receipt:
         run="run-9",
         leases=(UUID(int=11), UUID(int=12)),
         draft=True,
+        degraded="fallback,stale",
+        attempts=3,
     )
 
 
@@ -76,6 +78,8 @@ def draft(final: Receipt) -> Receipt:
         total_nano=9_900_000,
         estimated=True,
         draft=True,
+        degraded=None,
+        attempts=1,
     )
 
 

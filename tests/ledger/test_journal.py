@@ -294,6 +294,8 @@ def test_no_receipt_outgrows_its_draft_by_more_than_was_promised() -> None:
         **dict.fromkeys(("input_nano", "output_nano", "total_nano"), 2**63 - 1),
         **dict.fromkeys(("latency_ms", "first_byte_ms"), 2**31 - 1),
         leases=tuple(uuid7() for _ in range(100)),
+        degraded="x" * MAX_TEXT,
+        attempts=2**31 - 1,
     )
     began = structs.replace(draft(final), usage=Usage())
     longest = msgspec.json.encode(final)

@@ -13,8 +13,9 @@ from tenfold.core.ids import KeyId, TenantId, uuid7
 from tenfold.core.principal import Principal
 from tenfold.core.usage import Usage
 from tenfold.inference.bound import Bound
-from tenfold.ledger.types import MAX_TEXT, draft_of, receipt_of
+from tenfold.ledger.types import MAX_TEXT, Receipt, draft_of, receipt_of
 
+BOUND = Bound(input_tokens=900, output_tokens=100, nano=11, input_nano=6, output_nano=4)
 PRINCIPAL = Principal(tenant_id=TenantId(uuid7()), tenant_slug="acme", key_id=KeyId(uuid7()))
 
 
@@ -42,6 +43,35 @@ def test_a_finished_call() -> None:
     assert (made.status, made.http_status, made.cache, made.error_code) == ("ok", 200, "miss", None)
 
 
+def test_a_call_that_took_steps_of_its_fallback_chain() -> None:
+    taken = call()
+    taken.degraded, taken.attempts = ("fallback", "fallback", "stale"), 2
+    made = receipt_of(taken)
+    assert (made.degraded, made.attempts) == ("fallback,fallback,stale", 2)
+    assert draft_of(taken, BOUND).degraded == "fallback,fallback,stale"
+    taken.degraded = ("fallback",) * 1000
+    assert len(receipt_of(taken).degraded or "") <= MAX_TEXT
+
+
+def test_the_usual_call_writes_nothing_of_steps_and_attempts() -> None:
+    plain = call()
+    plain.attempts = 1  # the one request to the one provider
+    text = msgspec.json.encode(receipt_of(plain))
+    assert b"degraded" not in text
+    assert b"attempts" not in text
+    assert b"degraded" not in msgspec.json.encode(draft_of(plain, BOUND))
+
+
+def test_a_call_that_asked_no_provider_says_so() -> None:
+    assert b'"attempts":0' in msgspec.json.encode(receipt_of(call()))
+
+
+def test_a_receipt_of_a_release_before_steps_were_named_can_be_read() -> None:
+    old = msgspec.json.decode(msgspec.json.encode(receipt_of(call())))
+    assert old.pop("attempts") == 0
+    read = msgspec.convert(old, Receipt)
+    assert (read.degraded, read.attempts) == (None, 1)
+
 def test_a_call_that_failed_before_it_reached_anyone() -> None:
     failed = call()
     failed.error, failed.http_status = RateLimited("Slow down."), 429
@@ -54,8 +84,7 @@ def test_a_call_that_failed_before_it_reached_anyone() -> None:
 def test_a_call_about_to_ask_a_provider() -> None:
     begun = call(CallOptions(feature="support", run="run-9"))
     begun.stream, begun.cache_state = True, "miss"
-    bound = Bound(input_tokens=900, output_tokens=100, nano=11, input_nano=6, output_nano=4)
-    made = draft_of(begun, bound)
+    made = draft_of(begun, BOUND)
     begun.status, begun.http_status, begun.finished = "ok", 200, begun.started + 1
     final = receipt_of(begun)
     assert (made.draft, final.draft) == (True, False)

@@ -226,6 +226,21 @@ async def test_the_app_cannot_change_a_receipt_or_go_round_its_policy(store: Sto
             await tx.execute(statement)
 
 
+async def test_a_row_from_before_steps_were_named_can_be_read(store: Store) -> None:
+    rows, tenant_id = PostgresReceiptRows(store), TenantId(uuid7())
+    await add_tenant(store, tenant_id)
+    async with store.tenant(tenant_id) as tx:
+        await tx.execute(
+            "INSERT INTO receipts (tenant_id, at, id, operation, client_dialect, model_asked, status, http_status,"
+            " latency_ms, cache, stream, estimated)"
+            " VALUES ($1, now(), $2, 'chat', 'openai', 'm', 'ok', 200, 1, 'hit', false, false)",
+            tenant_id,
+            uuid7(),
+        )
+    (read,) = await rows.recent(tenant_id, limit=1)
+    assert (read.degraded, read.attempts) == (None, 1)
+
+
 async def test_a_receipt_of_another_tenant_is_refused(store: Store) -> None:
     mine, other = TenantId(uuid7()), TenantId(uuid7())
     await add_tenant(store, mine)

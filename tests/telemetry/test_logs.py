@@ -88,10 +88,24 @@ def test_what_is_not_known_is_left_out(pipe: tuple[int, int]) -> None:
 
 def test_names_are_those_of_the_spans() -> None:
     """The log writes them as a type, the spans as attributes: the two must not drift apart."""
-    call = finished(usage=Usage(input_tokens=1, output_tokens=1), estimated=True, error=ModelNotFound("x"))
+    call = finished(
+        usage=Usage(input_tokens=1, output_tokens=1),
+        estimated=True,
+        error=ModelNotFound("x"),
+        degraded=("fallback", "stale"),
+        attempts=2,
+    )
     spans_alone = {"tenfold.tenant_id", "tenfold.provider"}
     log_fields = {field.encode_name for field in structs.fields(logs.CallLine)}
     assert attributes(call).keys() - log_fields == spans_alone
+
+
+def test_the_steps_of_a_fallback_chain_are_told(pipe: tuple[int, int]) -> None:
+    call = finished(degraded=("fallback", "stale"), attempts=2)
+    CallLog(pipe[1]).take([call])
+    [line] = lines(read_all(pipe[0]))
+    assert (line["tenfold.degraded"], line["tenfold.attempts"]) == ("fallback,stale", 2)
+    assert attributes(call)["tenfold.degraded"] == "fallback,stale"
 
 
 def test_no_content_and_no_secret_is_written(pipe: tuple[int, int]) -> None:

@@ -10,6 +10,7 @@ from msgspec import json
 
 from tenfold.app.telemetry import metrics
 from tenfold.app.telemetry.metrics import HELP, Metrics, Snapshot
+from tenfold.core.call import CallOptions
 from tenfold.core.errors import ModelNotFound
 from tests.support.pipeline import principal
 from tests.telemetry.calls import finished
@@ -74,6 +75,37 @@ def test_refused_calls_do_not_make_series_of_made_up_names(tmp_path: Path) -> No
         one.take([finished(model=f"nonsense-{number}", provider=None, status="error", error=ModelNotFound("No."))])
     samples = told(one)[CALLS].samples
     assert list(samples.values()) == [50]
+
+
+def test_steps_of_fallback_chains_and_requests_to_providers_are_counted(tmp_path: Path) -> None:
+    one = Metrics(tmp_path)
+    support = CallOptions(feature="support")
+    one.take(
+        [
+            finished(attempts=1),
+            finished(attempts=2, degraded=("fallback",), options=support),
+            finished(attempts=3, degraded=("fallback", "stale"), options=support),
+            finished(degraded=("template",)),
+        ]
+    )
+    families = told(one)
+    steps = families["tenfold_degraded_total"]
+    assert steps.value("tenfold_degraded_total", step="fallback", feature="support") == 2
+    assert steps.value("tenfold_degraded_total", step="stale", feature="support") == 1
+    assert steps.value("tenfold_degraded_total", step="template", feature="") == 1
+    requests = families["tenfold_provider_requests_total"]
+    assert requests.value("tenfold_provider_requests_total", gen_ai_provider_name="main") == 6
+
+
+def test_features_that_clients_make_up_do_not_make_steps_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "_MAX_SERIES", 10)
+    one = Metrics(tmp_path)
+    one.take([finished(degraded=("stale",), options=CallOptions(feature=f"f{n}")) for n in range(100)])
+    steps = told(one)["tenfold_degraded_total"]
+    assert len(steps.samples) == 11
+    assert steps.value("tenfold_degraded_total", step="stale", feature="other") == 90
 
 
 def test_series_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

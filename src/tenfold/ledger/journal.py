@@ -32,7 +32,7 @@ from tenfold.store.postgres.locks import FileLock
 logger = logging.getLogger(__name__)
 
 MAX_LINE = 64 * 1024  # texts are cut to 200 characters each: no receipt comes near it
-FINAL_MARGIN = 4608  # what a receipt may be longer than its draft: three more texts, every count and amount
+FINAL_MARGIN = 4864  # what a receipt may be longer than its draft: four more texts, every count and amount
 SPARES = 2  # segments reserved ahead by the background
 TRY_AGAIN_S = 1.0
 NEW_FOLDER = ".new"

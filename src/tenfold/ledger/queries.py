@@ -39,12 +39,15 @@ _TYPES = {
     "run": "text",
     "leases": "uuid[]",
     "draft": "boolean",
+    "degraded": "text",
+    "attempts": "integer",
 }
 _COLUMNS = {**_TYPES, **dict.fromkeys(_USAGE, "bigint")}
 
 # Row-level security forbids COPY; one INSERT of a JSON array is a single round trip as well, and costs this process
 # 3 us a receipt where arrays of each column cost 11. What a receipt leaves out is its default.
-_VALUES = [f"coalesce(r.{name}, false)" if kind == "boolean" else f"r.{name}" for name, kind in _TYPES.items()]
+_DEFAULTS = {**{name: "false" for name, kind in _TYPES.items() if kind == "boolean"}, "attempts": "1"}
+_VALUES = [f"coalesce(r.{name}, {_DEFAULTS[name]})" if name in _DEFAULTS else f"r.{name}" for name in _TYPES]
 _VALUES += [f"CASE WHEN r.usage IS NOT NULL THEN coalesce((r.usage->>'{name}')::bigint, 0) END" for name in _USAGE]
 INSERT_RECEIPTS = f"""
 INSERT INTO receipts (tenant_id, {", ".join(_COLUMNS)})
@@ -168,4 +171,6 @@ def _receipt(row: Row) -> Receipt:
     facts = {name: row[name] for name in _TYPES}
     usage = None if row["input_tokens"] is None else Usage(**{name: row[name] for name in _USAGE})
     facts["leases"] = tuple(facts["leases"] or ())
+    if facts["attempts"] is None:  # from before they were counted
+        del facts["attempts"]
     return Receipt(tenant_id=row["tenant_id"], usage=usage, **facts)

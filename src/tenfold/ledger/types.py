@@ -50,6 +50,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     end_user: str | None = None
     run: str | None = None
     leases: tuple[UUID, ...] = ()  # of the budgets that are charged with it
+    degraded: str | None = None  # the steps of the fallback chain that were taken, in order: "fallback,stale"
+    attempts: int = 1  # requests sent to providers; 0 where none was needed or none was possible
     draft: bool = False  # written before the provider was asked: what holds if nothing more is heard of the call
 
     @property
@@ -120,6 +122,7 @@ def draft_of(call: Call, bound: UpperBound) -> Receipt:
         end_user=options.end_user and _text(options.end_user),
         run=options.run and _text(options.run),
         leases=call.admission.leases if call.admission is not None else (),
+        degraded=_steps(call) if call.degraded else None,
         draft=True,
     )
 
@@ -155,7 +158,13 @@ def receipt_of(call: Call) -> Receipt:
         end_user=options.end_user and _text(options.end_user),
         run=options.run and _text(options.run),
         leases=call.admission.leases if call.admission is not None else (),
+        degraded=_steps(call) if call.degraded else None,
+        attempts=call.attempts,
     )
+
+
+def _steps(call: Call) -> str:
+    return ",".join(call.degraded)[:MAX_TEXT]
 
 
 def _text(value: str | None) -> str | None:

@@ -102,6 +102,8 @@ class CallLine(
         "feature": "tenfold.feature",
         "task": "tenfold.task",
         "upstream_request_id": "tenfold.upstream_request_id",
+        "degraded": "tenfold.degraded",
+        "attempts": "tenfold.attempts",
         "http_status": "http.response.status_code",
         "operation": "gen_ai.operation.name",
         "provider": "gen_ai.provider.name",
@@ -137,6 +139,8 @@ class CallLine(
     feature: str | None = None
     task: str | None = None
     upstream_request_id: str | None = None
+    degraded: str | None = None
+    attempts: int | None = None  # only more than one
     error_type: str | None = None
 
 
@@ -166,6 +170,8 @@ def _line(call: Call) -> CallLine:
         feature=call.options.feature,
         task=call.options.task,
         upstream_request_id=call.upstream_request_id,
+        degraded=",".join(call.degraded) if call.degraded else None,
+        attempts=call.attempts if call.attempts > 1 else None,
         error_type=None if error is None else error.code,
     )
 

@@ -27,6 +27,8 @@ HELP: dict[str, tuple[str, str]] = {
     "tenfold_cost_usd_total": ("counter", "Cost of calls in USD, from the receipts."),
     "tenfold_unpriced_calls_total": ("counter", "Calls with usage whose model has no known price."),
     "tenfold_estimated_calls_total": ("counter", "Calls whose usage is an estimate: the reply broke off."),
+    "tenfold_degraded_total": ("counter", "Steps of fallback chains that calls took, by step and feature."),
+    "tenfold_provider_requests_total": ("counter", "Requests sent to providers for calls, by who answered at last."),
     "gen_ai_client_token_usage": ("histogram", "Tokens of a call, by kind (gen_ai.token.type)."),
     "gen_ai_client_operation_duration_seconds": ("histogram", "Time from request to the last byte of the reply."),
     "gen_ai_client_operation_time_to_first_chunk_seconds": ("histogram", "Time from request to the first byte."),
@@ -112,6 +114,7 @@ class Series(Struct, kw_only=True):
     cost_nano: int = 0
     unpriced: int = 0
     estimated: int = 0
+    attempts: int = 0
     input_tokens: Histogram = field(default_factory=_tokens)
     output_tokens: Histogram = field(default_factory=_tokens)
     duration: Histogram = field(default_factory=_seconds)
@@ -120,6 +123,7 @@ class Series(Struct, kw_only=True):
     def count(self, call: Call) -> None:
         self.calls += 1
         self.estimated += call.estimated
+        self.attempts += call.attempts
         self.duration.observe(SECONDS, duration_s(call))
         if call.first_byte is not None:
             self.first_chunk.observe(SECONDS, call.first_byte - call.started)
@@ -143,6 +147,7 @@ class Series(Struct, kw_only=True):
         into.put("tenfold_cost_usd_total", whose, self.cost_nano / NANO_PER_USD)
         into.put("tenfold_unpriced_calls_total", model, self.unpriced)
         into.put("tenfold_estimated_calls_total", model, self.estimated)
+        into.put("tenfold_provider_requests_total", model, self.attempts)
         text = _text(model)
         into.merge("gen_ai_client_operation_duration_seconds", text, self.duration)
         into.merge("gen_ai_client_operation_time_to_first_chunk_seconds", text, self.first_chunk)
@@ -155,6 +160,7 @@ class Metrics:
         self._file = folder / f"{os.getpid()}.json"
         self._folder = folder
         self._series: dict[SeriesKey, Series] = {}
+        self._steps: dict[tuple[str, str], int] = {}  # of step and feature; few calls take any
         self._sources: list[Callable[[], Iterable[Figure]]] = []
 
     def add_source(self, source: Callable[[], Iterable[Figure]]) -> None:
@@ -173,6 +179,8 @@ class Metrics:
                 call.cache_state,
             )
             (found(key) or self._new_series(key)).count(call)
+            if call.degraded:
+                self._count_steps(call)
 
     def save(self) -> None:
         """Leave this process's snapshot for the others. Best effort: a full disk must not stop calls."""
@@ -204,10 +212,19 @@ class Metrics:
             model = tenant = "other"
         return self._series.setdefault((endpoint, model, provider, tenant, status, cache), Series())
 
+    def _count_steps(self, call: Call) -> None:
+        for step in call.degraded:
+            at = step, call.options.feature or ""
+            if at not in self._steps and len(self._steps) >= _MAX_SERIES:
+                at = step, "other"
+            self._steps[at] = self._steps.get(at, 0) + 1
+
     def _now(self) -> Snapshot:
         snapshot = Snapshot()
         for key, series in list(self._series.items()):
             series.tell(key, snapshot)
+        for (step, feature), times in list(self._steps.items()):
+            snapshot.put("tenfold_degraded_total", (("step", step), ("feature", feature)), times)
         for source in self._sources:
             for name, labels, value in source():
                 snapshot.put(name, labels, value)

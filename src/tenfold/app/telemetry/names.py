@@ -27,6 +27,8 @@ def attributes(call: Call) -> dict[str, Any]:
         "tenfold.task": call.options.task,
         "tenfold.provider": call.provider,
         "tenfold.upstream_request_id": call.upstream_request_id,
+        "tenfold.degraded": ",".join(call.degraded) if call.degraded else None,
+        "tenfold.attempts": call.attempts if call.attempts > 1 else None,
         "http.response.status_code": call.http_status,
         "gen_ai.operation.name": call.operation,
         "gen_ai.provider.name": call.provider,

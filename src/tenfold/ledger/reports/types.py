@@ -280,6 +280,8 @@ class Counted(Struct, frozen=True, kw_only=True):
     end_user: str | None
     run: str | None
     leases: tuple[UUID, ...] = ()
+    degraded: str | None = None  # the steps of the fallback chain that were taken
+    attempts: int | None = None  # requests sent to providers; None: from before they were counted
 
 
 class Adjustment(Struct, frozen=True, kw_only=True):
