@@ -1,23 +1,17 @@
 """What can be set: one class for each table of `tenfold.toml`. How it is read is `settings`."""
 
-import difflib
 import re
-from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tenfold.app.setting_parts import Table as _Table
+from tenfold.app.setting_parts import nearest
+from tenfold.app.slo_tables import SloTables
 from tenfold.core.money import NANO_PER_USD, format_usd, parse_usd
 from tenfold.limits.types import MAX_AMOUNT, MAX_SLOTS
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """The end of a message about an unknown name."""
-    known = sorted(valid)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known) or 'none'}"
 
 
 def _usd(value: object) -> object:
@@ -52,10 +46,6 @@ _MAX_TOKENS = 100_000_000  # of one call
 _LOOKUP = re.compile(r"/[\w\-./?=&~]*\{request_id\}[\w\-./?=&~]*", re.ASCII)
 _VALKEY_URL = re.compile(r"(redis|rediss|valkey|valkeys|unix)://\S+")
 _HTTP_URL = re.compile(r"https?://\S+")
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ServerSettings(_Table):
@@ -292,6 +282,7 @@ class Settings(_Table):
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings())
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     assistant: AssistantSettings = Field(default_factory=lambda: AssistantSettings())
+    slo: SloTables = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=lambda: TelemetrySettings())
     security: SecuritySettings = Field(default_factory=lambda: SecuritySettings())
     home: Annotated[Path, Field(exclude=True)] = Path(".tenfold")

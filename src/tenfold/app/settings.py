@@ -8,12 +8,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from tenfold.app import setting_tables
+from tenfold.app.setting_parts import nearest
 from tenfold.app.setting_tables import (
     BudgetSettings,
     LimitSettings,
@@ -21,7 +21,6 @@ from tenfold.app.setting_tables import (
     PriceSettings,
     ProviderSettings,
     Settings,
-    nearest,
 )
 
 __all__ = [
@@ -103,7 +102,7 @@ def describe() -> Iterator[tuple[str, str, str, str]]:
         prefix = f"{table}.*" if _is_map(info) else table
         for key, field in model.model_fields.items():
             kind = re.sub(
-                r"\btyping\.|\bdecimal\.|\bpathlib\.\w*\.?|<class '|'>|tenfold\.app\.setting_tables\.",
+                r"\btyping\.|\bdecimal\.|\bpathlib\.\w*\.?|<class '|'>|tenfold\.app\.\w+_tables\.",
                 "",
                 str(field.annotation),
             )
@@ -171,8 +170,12 @@ def _explain(error: ValidationError, config: Path | None, text: str, sources: di
     path = tuple(str(part) for part in first["loc"])
     if path == ("bootstrap_key",):
         return "environment: TENFOLD_BOOTSTRAP_KEY must have at least 16 characters"
+    place = _place(config, text, path)
     variable = next((name for at, name in sources.items() if at == path[: len(at)]), None)
-    place = f"environment: {variable}" if variable else _place(config, text, path)
+    if variable is None and place == str(config):  # the file has nothing of it: a whole table by environment
+        variable = next((name for at, name in sources.items() if path == at[: len(path)]), None)
+    if variable is not None:
+        place = f"environment: {variable}"
     shown = ".".join(f'"{part}"' if re.search(r"[^\w-]", part) else part for part in path)
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown key {shown}{nearest(path[-1], _siblings(path))}"
@@ -187,9 +190,15 @@ def _siblings(path: tuple[str, ...]) -> list[str]:
         info = model.model_fields.get(part)
         if info is None:  # the free name of a map entry, or a list index
             continue
-        match = re.search(r"(\w+Settings)", str(info.annotation))
-        model = getattr(setting_tables, match.group(1)) if match else model
+        model = _model_in(info.annotation) or model
     return [key for key in model.model_fields if key not in ("home", "bootstrap_key")]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The table that a key holds: itself, or of a list, a map or an optional one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
 
 
 def _place(config: Path | None, text: str, path: tuple[str, ...]) -> str:
