@@ -1,6 +1,7 @@
 """The exact cache: answers to calls that are the same, byte for byte or after normalising, in this process's memory.
 
-Keys hold the tenant, so an answer never crosses tenants. It refuses to know what a call is: it is given keys.
+Keys hold the tenant, so an answer never crosses tenants. It refuses to know what a call is: it is given keys. Answers
+may be kept for longer than they are good, for whoever asks for a stale one by `get_stale`; `get` never returns those.
 """
 
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from tenfold.core.call import Step
 from tenfold.core.usage import Usage
 
 _OVERHEAD = 512  # bytes an entry costs beside its body and key: measured about 470 on CPython 3.11
@@ -27,6 +29,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     served_by: str  # reply header lines that name provider and model
     on_request: bool  # kept because the request asked for it, not by the default policy
     stored_s: float  # on the cache's clock
+    degraded: tuple[Step, ...] = ()  # what it took to get it: the hit says so, too
+    stale_only: bool = False  # kept for the day when nobody answers, and for nothing else
 
 
 class ExactCache:
@@ -38,12 +42,15 @@ class ExactCache:
         max_bytes: int,
         max_entry_bytes: int,
         ttl_s: float,
+        stale_s: float = 0.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        """`ttl_s`: so long `get` returns an answer; `stale_s`: so much longer `get_stale` does."""
         self._entries: OrderedDict[tuple[UUID, Hashable], tuple[Answer, int]] = OrderedDict()
         self._max_bytes = max_bytes
         self.max_entry_bytes = max_entry_bytes
         self._ttl_s = ttl_s
+        self._keep_s = ttl_s + stale_s
         self._clock = clock
         self.bytes = 0
         self.hits = 0
@@ -60,8 +67,9 @@ class ExactCache:
             return None
         answer = found[0]
         age_s = self._clock() - answer.stored_s
-        if age_s > self._ttl_s:
-            self._drop((tenant_id, key))
+        if age_s > self._ttl_s or answer.stale_only:
+            if age_s > self._keep_s:
+                self._drop((tenant_id, key))
             return None
         if max_age_s is not None and age_s > max_age_s:
             return None
@@ -69,13 +77,31 @@ class ExactCache:
         self.hits += 1
         return answer, age_s
 
+    def get_stale(self, tenant_id: UUID, key: Hashable, max_age_s: float) -> tuple[Answer, float] | None:
+        """The answer and its age in seconds, good or no longer, when it is at most `max_age_s` old. Counts nothing."""
+        found = self._entries.get((tenant_id, key))
+        if found is None:
+            return None
+        answer = found[0]
+        age_s = self._clock() - answer.stored_s
+        if age_s > self._keep_s:
+            self._drop((tenant_id, key))
+            return None
+        if age_s > max_age_s:
+            return None
+        self._entries.move_to_end((tenant_id, key))
+        return answer, age_s
+
     def put(self, tenant_id: UUID, key: Hashable, answer: Answer, key_bytes: int = 0) -> None:
-        """Keep an answer; one larger than the entry cap is not kept. `key_bytes`: what the key itself holds."""
+        """Keep an answer; one larger than the entry cap is not kept, and one that is `stale_only` does not take the
+        place of one that `get` returns. `key_bytes`: what the key itself holds."""
         size = len(answer.body) + key_bytes + _OVERHEAD
         if len(answer.body) > self.max_entry_bytes or size > self._max_bytes:
             return
         at = (tenant_id, key)
         if at in self._entries:
+            if answer.stale_only and self._is_good(self._entries[at][0]):
+                return
             self._drop(at)
         self._entries[at] = answer, size
         self.bytes += size
@@ -93,6 +119,9 @@ class ExactCache:
         for at in mine:
             self._drop(at)
         return len(mine)
+
+    def _is_good(self, answer: Answer) -> bool:
+        return not answer.stale_only and self._clock() - answer.stored_s <= self._ttl_s
 
     def _drop(self, at: tuple[UUID, Hashable]) -> None:
         self.bytes -= self._entries.pop(at)[1]

@@ -1,6 +1,7 @@
 """Stage 4, lookup: has this call been answered before? First by the raw body, unread, then by its normal form.
 
 Which answers may be reused is the default policy's to say, and the request's own `Tenfold-Cache-Control` before it.
+A stale answer, or one that may not be reused at all, is found by `stale` alone: for when nobody else answers.
 """
 
 import hashlib
@@ -54,6 +55,19 @@ class Lookup:
             self._cache.put(call.principal.tenant_id, _raw_key(call), answer, len(call.body))
         return answer
 
+    def stale_key(self, call: Call) -> Hashable:
+        """Under what the answer to any call is kept for `stale`, once the body has been peeked into; None: this request
+        wants none kept. It says nothing of ordinary reuse, and the call's cache state stays."""
+        return None if "no-store" in call.options.cache else _normal_key(call)
+
+    def stale(self, call: Call, key: Hashable, max_age_s: float) -> Answer | None:
+        """The last answer this tenant got to the same question, at most `max_age_s` old, when no other can be had.
+        Sets the call's cache state when there is one. Never for a request that says `no-cache` or `no-store`."""
+        if key is None or not self.may_share(call):
+            return None
+        found = self._cache.get_stale(call.principal.tenant_id, key, max_age_s)
+        return None if found is None else _reused(call, *found)
+
     def may_share(self, call: Call) -> bool:
         """Whether a call that has a key may share the answering of one with the same key that is in flight. `no-cache`
         wants what is asked from now on, `no-store` that nobody else gets its answer: they go alone."""
@@ -71,9 +85,11 @@ class Lookup:
         return kept
 
     def store(self, call: Call, key: Hashable, body: bytes) -> None:
-        """Keep what was sent, when it may be: only whole, good answers come here."""
-        if "no-store" in call.options.cache or call.peek is None:
+        """Keep what was sent, when it may be: only whole, good answers come here, under a key of `key` or, where they
+        are wanted stale, of `stale_key`. What is not eligible for ordinary reuse is kept for `stale` alone."""
+        if "no-store" in call.options.cache or call.peek is None or "restart" in call.degraded:
             return
+        stale_only = not self._eligible(call)
         answer = Answer(
             body=body,
             stream=call.peek.stream,
@@ -84,10 +100,13 @@ class Lookup:
             served_by=call.served_by,
             on_request=not self._by_default(call),
             stored_s=self._cache.now(),
+            degraded=call.degraded,
+            stale_only=stale_only,
         )
         tenant_id = call.principal.tenant_id
         self._cache.put(tenant_id, key, answer)
-        self._cache.put(tenant_id, _raw_key(call), answer, len(call.body))
+        if not stale_only:
+            self._cache.put(tenant_id, _raw_key(call), answer, len(call.body))
 
     def _find(self, call: Call, key: Hashable) -> Answer | None:
         found = self._cache.get(call.principal.tenant_id, key)
@@ -96,12 +115,8 @@ class Lookup:
         answer, age_s = found
         if answer.on_request and "exact" not in call.options.cache:
             return None
-        call.cache_state = "hit"
-        call.cached_age_s = int(age_s)
-        call.model, call.provider, call.upstream_model = answer.model, answer.provider, answer.upstream_model
-        call.served_by = answer.served_by
-        call.usage, call.stream = answer.usage, answer.stream
-        return answer
+        call.degraded = answer.degraded
+        return _reused(call, answer, age_s)
 
     def _eligible(self, call: Call) -> bool:
         return "exact" in call.options.cache or self._by_default(call)
@@ -110,6 +125,15 @@ class Lookup:
         if self._policy != "deterministic":
             return self._policy == "always"
         return call.operation == "embeddings" or (call.peek is not None and call.peek.temperature == 0)
+
+
+def _reused(call: Call, answer: Answer, age_s: float) -> Answer:
+    call.cache_state = "hit"
+    call.cached_age_s = int(age_s)
+    call.model, call.provider, call.upstream_model = answer.model, answer.provider, answer.upstream_model
+    call.served_by = answer.served_by
+    call.usage, call.stream = answer.usage, answer.stream
+    return answer
 
 
 def _raw_key(call: Call) -> Hashable:

@@ -53,7 +53,7 @@ async def follow(flight: Flight, question: Question, responder: Responder, admit
         call.cache_state = "coalesced"
         call.cost_nano = call.input_cost_nano = call.output_cost_nano = 0
         call.provider, call.upstream_model, call.served_by = leader.provider, leader.upstream_model, leader.served_by
-        call.ignored, call.first_byte = leader.ignored, time.perf_counter()
+        call.ignored, call.degraded, call.first_byte = leader.ignored, leader.degraded, time.perf_counter()
         if not flight.is_stream:
             call.usage, call.estimated = leader.usage, leader.estimated
             respond.whole(call, flight.body, responder)
@@ -63,6 +63,7 @@ async def follow(flight: Flight, question: Question, responder: Responder, admit
         if broken is None and leader.error is not None:
             broken = copy.copy(leader.error)
         call.usage, call.estimated, call.stream_bytes = leader.usage, leader.estimated, listener.size
+        call.degraded = leader.degraded  # a step may have been taken within the stream
         call.status, call.error = "ok" if broken is None else "cut", broken
 
 
