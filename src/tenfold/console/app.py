@@ -27,6 +27,7 @@ from tenfold.console.reports_api import ReportService, reports_routes
 from tenfold.console.security import SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
+from tenfold.console.slo_api import slo_api_routes
 from tenfold.console.usage import usage_routes
 from tenfold.console.views import ErrorPage
 from tenfold.core.errors import TenfoldError
@@ -51,6 +52,8 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(budget_routes(site, services.money))
         app.include_router(budget_api_routes(services, services.money))
         app.include_router(limit_api_routes(services, services.money.limits))
+    if services.slo is not None:
+        app.include_router(slo_api_routes(services, services.slo))
     if reports is not None:
         app.include_router(reports_routes(services, reports))
     _add_error_handlers(app, site)

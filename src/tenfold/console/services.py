@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
 from tenfold.assistant.types import Answer, AskEvent
@@ -202,6 +202,42 @@ class MoneyServices:
     alerts: AlertService
 
 
+@dataclass(frozen=True, kw_only=True)
+class SloIndicator:
+    """How one objective of a pathway stands. `burn_rates` by window: 1 spends the budget exactly in its days.
+    `budget_left` is 1 for an untouched budget and below 0 for one overspent; `firing` are the alerts that hold."""
+
+    objective: float
+    burn_rates: dict[str, float]
+    budget_left: float
+    firing: tuple[Literal["page", "ticket"], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SloStanding:
+    """A pathway: its budget, what its good calls took in the last hour (None without any), and its objectives.
+    `availability` is None where a pathway has no such objective."""
+
+    name: str
+    pathway: str
+    feature: str | None
+    model: str | None
+    window_days: int
+    alerts: bool
+    p95_budget_ms: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    latency: SloIndicator
+    availability: SloIndicator | None
+
+
+class SloService(Protocol):
+    """See tenfold.app.slo.book.SloBook."""
+
+    def standings(self) -> list[SloStanding]: ...
+
+
 EXAMPLE_QUESTIONS = (
     "How do I point the OpenAI SDK at Tenfold?",
     "What happens when a provider is down?",
@@ -222,6 +258,7 @@ class ConsoleServices:
     documentation: DocumentationService
     model: str
     money: MoneyServices | None = None
+    slo: SloService | None = None
     version: str = ""
     sign_up_open: bool = True
     secure_cookies: bool = False

@@ -116,6 +116,7 @@ class Call:
     dialect: str
     body: bytes
     options: CallOptions
+    auth_s: float | None = None  # how long stage 1 took, for callers at the front door
     # 2 admit
     admission: "Admission | None" = None
     # 4 lookup
@@ -141,6 +142,9 @@ class Call:
     lost_nano: int = 0  # what earlier attempts may have cost that were given up without an answer
     attempts: int = 0  # requests sent to providers for this call
     degraded: tuple[Step, ...] = ()  # the steps of the fallback chain that were taken, in order
+    ticket: str | None = None  # under which the call was parked
+    earlier_nano: int = 0  # what earlier attempts are known to have cost whose replies could not be used
+    earlier_usage: Usage | None = None  # and what they used
     # 6 validate
     usage: Usage | None = None
     begun_usage: Usage | None = None  # what a stream told at its start, for the case that it tells no more

@@ -6,6 +6,7 @@ It holds no rules: what a call may do, costs and answers is decided in the layer
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -84,10 +85,13 @@ class Gateway:
             if request.method != "POST":
                 raise NotFound(f"{request.method} {request.path} does not exist; use POST.")
             headers = request.headers
+            began = perf_counter()
             principal = await authenticate(self._keys, headers.get(b"authorization"), headers.get(b"x-api-key"))
+            auth_s = perf_counter() - began
             options = read_options(headers)
             body = await request.body(self._max_body_bytes)
             call = Call(principal=principal, operation=operation, dialect=dialect.name, body=body, options=options)
+            call.auth_s = auth_s
             await self._pipeline.serve(call, dialect, request)
         except TenfoldError as error:
             respond.refuse(error, dialect, _request_id(), request)

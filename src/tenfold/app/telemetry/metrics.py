@@ -59,11 +59,20 @@ HELP: dict[str, tuple[str, str]] = {
     "tenfold_corrections_given_up_total": ("counter", "Estimated receipts the provider did not tell about in a day."),
     "tenfold_alerts_delivered_total": ("counter", "Budget alerts logged, and taken by the webhook where there is one."),
     "tenfold_alerts_failed_tries_total": ("counter", "Tries in vain to deliver a budget alert."),
+    "tenfold_slo_calls_total": ("counter", "Calls that count for an objective, by pathway and kind of objective."),
+    "tenfold_slo_good_total": ("counter", "Of them, those that met it."),
+    "tenfold_slo_p95_seconds": ("gauge", "What 95 of 100 good calls of a pathway took at most in the last hour."),
+    "tenfold_slo_burn_rate": ("gauge", "How many times as fast as it may an error budget burns, by window."),
+    "tenfold_slo_budget_left": ("gauge", "The share of an error budget that is left; below 0: overspent."),
+    "tenfold_slo_alert": ("gauge", "1 while a burn-rate alert of the severity holds."),
     "tenfold_log_lines_dropped_total": ("counter", "Call log lines that standard output did not take in time."),
     "tenfold_database_up": ("gauge", "1 while the database answers."),
     "process_resident_memory_bytes": ("gauge", "Memory of the serving processes."),
     "process_cpu_seconds_total": ("counter", "CPU time of the serving processes."),
 }
+
+ALIKE = frozenset({"tenfold_slo_p95_seconds", "tenfold_slo_burn_rate", "tenfold_slo_budget_left", "tenfold_slo_alert"})
+"""Gauges that every process tells of the whole machine: of several the largest stands, not their sum."""
 
 Labels = tuple[tuple[str, str], ...]
 Figure = tuple[str, Labels, float]
@@ -249,7 +258,7 @@ def _add(total: Snapshot, other: Snapshot) -> None:
     for name, series in other.values.items():
         into = total.values.setdefault(name, {})
         for key, value in series.items():
-            into[key] = into.get(key, 0.0) + value
+            into[key] = max(into.get(key, value), value) if name in ALIKE else into.get(key, 0.0) + value
     for name, histograms in other.histograms.items():
         for key, histogram in histograms.items():
             total.merge(name, key, histogram)
