@@ -21,6 +21,8 @@ DIRECTORY_TABLES = {
     "session_directory",  # digest of a session token -> tenant
     "members",  # serving processes that share the database
     "tenant_changes",  # what processes keep in memory of a tenant, and must read again
+    "common_changes",  # the same of what is no tenant's
+    "breaker_states",  # which circuit breakers of providers are open, for all processes
     "budget_holders",  # process -> tenants in which it has leases
     "budget_alert_tenants",  # tenants that have alerts to deliver
 }

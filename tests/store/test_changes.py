@@ -13,8 +13,8 @@ async def make_tenant(store: Store, slug: str) -> TenantId:
     return (await Tenants(PostgresAccessRows(store), SystemClock()).create_tenant(slug, slug)).id
 
 
-async def tell(store: Store, topic: str, tenant_id: TenantId) -> None:
-    async with store.tenant(tenant_id) as tx:
+async def tell(store: Store, topic: str, tenant_id: TenantId | None) -> None:
+    async with store.directory() if tenant_id is None else store.tenant(tenant_id) as tx:
         await tell_change(tx, topic, tenant_id)
 
 
@@ -33,6 +33,16 @@ async def test_a_follower_hears_of_its_topic_only(store: Store) -> None:
     await tell(store, "limits", other)
     await changes.poll()
     assert set(heard) == {("budgets", acme)}
+
+
+async def test_a_change_of_what_is_no_tenants_is_told_as_one_of_all(store: Store) -> None:
+    acme = await make_tenant(store, "acme")
+    changes, heard = following(store, "breakers", "budgets")
+    await changes.start()
+    await tell(store, "breakers", None)
+    await tell(store, "budgets", acme)
+    await changes.poll()
+    assert set(heard) == {("breakers", None), ("budgets", acme)}
 
 
 async def test_what_was_before_the_start_is_not_told(store: Store) -> None:

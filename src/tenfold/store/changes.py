@@ -1,4 +1,4 @@
-"""What processes keep in memory of a tenant, and how they hear that it has changed: a second after it, at most.
+"""What processes keep in memory, and how they hear that it has changed: a second after it, at most.
 
 Whoever writes calls `tell_change` in the same transaction; `Changes` follows for all topics with one query a poll.
 """
@@ -22,24 +22,36 @@ _TELL = """
 INSERT INTO tenant_changes (topic, tenant_id) VALUES ($1, $2)
 ON CONFLICT (topic, tenant_id) DO UPDATE SET changed_xid = pg_current_xact_id()
 """
+_TELL_COMMON = """
+INSERT INTO common_changes (topic) VALUES ($1)
+ON CONFLICT (topic) DO UPDATE SET changed_xid = pg_current_xact_id()
+"""
 _POSITION = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 # Left join: the position comes also when nothing has changed.
 _CHANGED = """
 SELECT now_at.position::text, c.topic, c.tenant_id
 FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS position) now_at
-LEFT JOIN tenant_changes c ON c.changed_xid >= $1::text::xid8
+LEFT JOIN (
+    SELECT topic, tenant_id FROM tenant_changes WHERE changed_xid >= $1::text::xid8
+    UNION ALL
+    SELECT topic, NULL FROM common_changes WHERE changed_xid >= $1::text::xid8
+) c ON true
 """
 
 
-async def tell_change(tx: Transaction, topic: str, tenant_id: TenantId) -> None:
-    """Every process forgets what it knows of the tenant under this topic once the transaction has committed."""
-    await tx.execute(_TELL, topic, tenant_id)
+async def tell_change(tx: Transaction, topic: str, tenant_id: TenantId | None) -> None:
+    """Every process forgets what it knows of the tenant under this topic once the transaction has committed. None: what
+    is no tenant's, or all of the topic."""
+    if tenant_id is None:
+        await tx.execute(_TELL_COMMON, topic)
+    else:
+        await tx.execute(_TELL, topic, tenant_id)
     await tx.notify(CHANNEL)
 
 
 class Changes:
     """`follow` a topic, `start`, then `run` until cancelled. A follower is called with the tenant that changed, or
-    with None when any tenant may have (the database was away too long, or is another one)."""
+    with None when any may have (somebody said so, the database was away too long, or is another one)."""
 
     def __init__(self, store: Store, *, poll_s: float = POLL_S) -> None:
         self._store = store
@@ -70,7 +82,8 @@ class Changes:
                 self._call(topic, None)
         for row in rows:
             if row["topic"] is not None:
-                self._call(row["topic"], TenantId(row["tenant_id"]))
+                tenant_id = row["tenant_id"]
+                self._call(row["topic"], None if tenant_id is None else TenantId(tenant_id))
         self._position = position
 
     async def run(self) -> None:
