@@ -1,0 +1,48 @@
+"""Counts of the last seconds: a ring of ten buckets and their sums. No allocation, O(1) a count."""
+
+_BUCKETS = 10
+
+
+class Window:
+    """Between nine tenths and the whole of `window_s`, up to the last `count` or `roll`. `now` may not go back: what
+    comes late is counted in the newest bucket."""
+
+    __slots__ = ("_bucket_s", "_calls", "_ends", "_failures", "_slot", "_slow", "calls", "failures", "slow")
+
+    def __init__(self, window_s: float) -> None:
+        self._bucket_s = window_s / _BUCKETS
+        self.clear()
+
+    def clear(self) -> None:
+        self._ends = 0.0  # when the newest bucket does
+        self._slot = 0
+        self._calls, self._failures, self._slow = [0] * _BUCKETS, [0] * _BUCKETS, [0] * _BUCKETS
+        self.calls = self.failures = self.slow = 0
+
+    def count(self, now: float, calls: int, failures: int, slow: int) -> None:
+        if now >= self._ends:
+            self.roll(now)
+        slot = self._slot
+        self.calls += calls
+        self._calls[slot] += calls
+        if failures:
+            self.failures += failures
+            self._failures[slot] += failures
+        if slow:
+            self.slow += slow
+            self._slow[slot] += slow
+
+    def roll(self, now: float) -> None:
+        """Forget what is too old."""
+        if now < self._ends:
+            return
+        passed = int((now - self._ends) / self._bucket_s) + 1
+        for _ in range(min(passed, _BUCKETS)):
+            slot = self._slot = (self._slot + 1) % _BUCKETS
+            self.calls -= self._calls[slot]
+            self.failures -= self._failures[slot]
+            self.slow -= self._slow[slot]
+            self._calls[slot] = self._failures[slot] = self._slow[slot] = 0
+        self._ends += passed * self._bucket_s
+        if self._ends <= now:  # rounding of a clock that is far on
+            self._ends = now + self._bucket_s
