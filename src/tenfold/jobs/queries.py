@@ -24,7 +24,7 @@ FROM parked_calls WHERE tenant_id = $1 AND state = 'waiting' AND expires_at > no
 ADD = f"""
 INSERT INTO parked_calls (tenant_id, id, key_id, user_id, operation, client_dialect, model, feature, options, body,
                           body_bytes, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, octet_length($10), now() + make_interval(secs => $11))
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::bytea, octet_length($10::bytea), now() + make_interval(secs => $11))
 RETURNING {_TOLD}, reply
 """  # noqa: S608  (the columns are those above)
 

@@ -24,7 +24,7 @@ _TICKET = re.compile(r"tkt_([0-9a-f]{32})")
 
 
 class ParkedCall(Struct, frozen=True, kw_only=True):
-    """A call as it was asked. `body` is kept whole, since it has to be asked again, and goes when the call has ended."""
+    """A call as it was asked. `body` is kept whole, since it has to be asked again, until the call has ended."""
 
     tenant_id: TenantId
     id: UUID  # the call's: parked twice, it is there once
