@@ -28,6 +28,7 @@ from tenfold.console.security import SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
 from tenfold.console.slo_api import slo_api_routes
+from tenfold.console.tickets_api import ticket_api_routes
 from tenfold.console.usage import usage_routes
 from tenfold.console.views import ErrorPage
 from tenfold.core.errors import TenfoldError
@@ -54,6 +55,8 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(limit_api_routes(services, services.money.limits))
     if services.slo is not None:
         app.include_router(slo_api_routes(services, services.slo))
+    if services.tickets is not None:
+        app.include_router(ticket_api_routes(services, services.tickets))
     if reports is not None:
         app.include_router(reports_routes(services, reports))
     _add_error_handlers(app, site)

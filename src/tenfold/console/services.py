@@ -10,6 +10,7 @@ from tenfold.assistant.types import Answer, AskEvent
 from tenfold.core.call import CacheState, Status
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
+from tenfold.jobs.types import Ticket, TicketPage
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
 from tenfold.limits.types import Limit, LimitPage
@@ -238,6 +239,16 @@ class SloService(Protocol):
     def standings(self) -> list[SloStanding]: ...
 
 
+class TicketService(Protocol):
+    """See tenfold.jobs.handlers.Tickets."""
+
+    async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> TicketPage: ...
+
+    async def find(self, tenant_id: TenantId, ticket: str) -> Ticket: ...
+
+    async def remove(self, tenant_id: TenantId, ticket: str) -> None: ...
+
+
 EXAMPLE_QUESTIONS = (
     "How do I point the OpenAI SDK at Tenfold?",
     "What happens when a provider is down?",
@@ -258,6 +269,7 @@ class ConsoleServices:
     documentation: DocumentationService
     model: str
     money: MoneyServices | None = None
+    tickets: TicketService | None = None
     slo: SloService | None = None
     version: str = ""
     sign_up_open: bool = True

@@ -1,0 +1,87 @@
+"""The JSON API of tickets: calls that wait because nobody could answer them, and what came of them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from tenfold.console.api_parts import MISSING, PROBLEMS, PageSize, bearer
+from tenfold.console.services import ConsoleServices, TicketService
+from tenfold.core.principal import SCOPE_INFERENCE, Principal
+from tenfold.jobs.types import Ticket
+
+
+class TicketBody(BaseModel):
+    id: str
+    request_id: str = Field(description="Of the call that was parked, as its reply said it.")
+    state: Literal["waiting", "done", "failed", "expired"]
+    operation: str
+    model: str
+    feature: str | None
+    created_at: datetime
+    expires_at: datetime = Field(description="Waiting: not asked after this. Ended: not to be read after this.")
+    ended_at: datetime | None
+    http_status: int | None
+    error_code: str | None
+
+
+class WholeTicketBody(TicketBody):
+    reply: Any = Field(None, description="The answer, in the dialect of the call; once the state is done.")
+
+
+class TicketsPage(BaseModel):
+    data: list[TicketBody]
+    next_cursor: str | None
+
+
+def ticket_api_routes(services: ConsoleServices, tickets: TicketService) -> APIRouter:
+    routes = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["tickets"])
+    caller = Annotated[Principal, Depends(bearer(services))]
+
+    @routes.get("/tickets", summary="List the tenant's parked calls")
+    async def list_tickets(who: caller, cursor: str | None = None, limit: PageSize = 20) -> TicketsPage:
+        who.require(SCOPE_INFERENCE)
+        page = await tickets.list(who.tenant_id, cursor=cursor, limit=limit)
+        return TicketsPage(data=[TicketBody(**_told(each)) for each in page.items], next_cursor=page.cursor)
+
+    @routes.get("/tickets/{ticket}", summary="What became of a parked call", responses=MISSING)
+    async def one_ticket(ticket: str, who: caller) -> WholeTicketBody:
+        who.require(SCOPE_INFERENCE)
+        found = await tickets.find(who.tenant_id, ticket)
+        return WholeTicketBody(**_told(found), reply=_reply(found))
+
+    @routes.delete("/tickets/{ticket}", status_code=204, summary="Delete a parked call", responses=MISSING)
+    async def delete_ticket(ticket: str, who: caller) -> Response:
+        who.require(SCOPE_INFERENCE)
+        await tickets.remove(who.tenant_id, ticket)
+        return Response(status_code=204)
+
+    return routes
+
+
+def _told(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "request_id": f"req_{ticket.call_id.hex}",
+        "state": ticket.state,
+        "operation": ticket.operation,
+        "model": ticket.model,
+        "feature": ticket.feature,
+        "created_at": ticket.created_at,
+        "expires_at": ticket.expires_at,
+        "ended_at": ticket.ended_at,
+        "http_status": ticket.http_status,
+        "error_code": ticket.error_code,
+    }
+
+
+def _reply(ticket: Ticket) -> Any:
+    if ticket.reply is None:
+        return None
+    try:
+        return msgspec.json.decode(ticket.reply)
+    except msgspec.DecodeError:  # a stream, say
+        return ticket.reply.decode("utf-8", "replace")
