@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from tenfold.app.pages import ASK_FEATURE, AssistantCaller, ReceiptUsage
+from tenfold.app.pages import AssistantCaller, ReceiptUsage
+from tenfold.assistant.assistant import FEATURE
 from tenfold.assistant.types import CallSummary
 from tenfold.core.chat import ChatRequest, Message, TextDelta, TextPart
 from tenfold.core.errors import InvalidRequest, UpstreamError
@@ -32,7 +33,7 @@ async def test_a_reply_ends_with_what_it_cost() -> None:
     assert "".join(event.text for event in said if isinstance(event, TextDelta)) == "Hello"
     assert isinstance(summary, CallSummary)
     assert (summary.model, summary.provider, summary.cost_nano, summary.cache) == ("m", "openai", 18_000, "bypass")
-    assert world.outcomes.only.options.feature == ASK_FEATURE
+    assert world.outcomes.only.options.feature == FEATURE == "assistant"
 
 
 async def test_a_refusal_has_no_summary() -> None:

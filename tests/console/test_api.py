@@ -67,7 +67,7 @@ async def test_the_degraded_answer_is_declared(console: FakeConsole, api: httpx.
     response = await api.post("/api/v1/ask", json={"question": "How?"}, headers=await bearer(console))
 
     assert response.status_code == 200
-    assert response.headers["tenfold-degraded"] == "search-results"
+    assert response.headers["tenfold-degraded"] == "search"
     assert (response.json()["outcome"], response.json()["text"]) == ("degraded", "")
     assert len(response.json()["nearest"]) == 2
 

@@ -1,5 +1,7 @@
 """What counts for which objective: good calls by their time, failures by whose fault they are."""
 
+from typing import Any
+
 import pytest
 
 from tenfold.app.slo.counts import CALLS, FAILED, SLOW
@@ -25,7 +27,7 @@ def counted(meter: Meter, name: str) -> tuple[int, int, int]:
     return counts[CALLS], counts[FAILED], counts[SLOW]
 
 
-def took(seconds: float, **facts: object) -> Call:
+def took(seconds: float, **facts: Any) -> Call:
     call = finished(**facts)
     call.finished = call.started + seconds
     return call

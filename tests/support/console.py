@@ -14,16 +14,18 @@ from tenfold.access.handlers import ApiKeys, Tenants
 from tenfold.access.keyring import Keyring
 from tenfold.app.budgeting import Budgeting
 from tenfold.assistant.assistant import Assistant
-from tenfold.assistant.fake import FakeCaller, FakeSearcher
+from tenfold.assistant.fake import FakeCaller, FakeRecorder, FakeSearcher, FakeSwitches
 from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.console.fake import FakeUsage
+from tenfold.console.fake import FakeSlo, FakeUsage
 from tenfold.console.services import ConsoleServices, MoneyServices
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
+from tenfold.jobs.fake import FakeParkedRows
+from tenfold.jobs.handlers import Tickets
 from tenfold.ledger.budgets.fake import FakeBudgetRows
 from tenfold.ledger.budgets.handlers import BudgetAdmin
 from tenfold.ledger.budgets.types import Budget
@@ -72,8 +74,13 @@ class FakeConsole:
     keyring: Keyring
     searcher: FakeSearcher
     usage: FakeUsage
+    switches: FakeSwitches
+    recorder: FakeRecorder
+    slo: FakeSlo
     budgets: Budgeting
     limits: LimitAdmin
+    parked: FakeParkedRows
+    tickets: Tickets
     _budget_rows: FakeBudgetRows
 
     @property
@@ -130,18 +137,31 @@ async def fake_console(
     keys = ApiKeys(rows, tenants, clock)
     accounts = Accounts(rows, cheap_passwords(), clock)
     searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
+    switches, recorder, slo = FakeSwitches(), FakeRecorder(), FakeSlo()
     budget_rows = FakeBudgetRows(clock)
     budgets, limits = Budgeting(budget_rows, BudgetAdmin(budget_rows, clock)), LimitAdmin(FakeLimitRows(), clock)
+    parked = FakeParkedRows(clock)
+    tickets = Tickets(parked)
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
         services = ConsoleServices(
             accounts=accounts,
             keys=keys,
             keyring=keyring,
-            assistant=Assistant(searcher, model, clock, model="offline-extractive", floor=0.3),
+            assistant=Assistant(
+                searcher,
+                model,
+                clock,
+                model="offline-extractive",
+                floor=0.3,
+                switches=switches,
+                recorder=recorder,
+            ),
             usage=usage,
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
+            tickets=tickets,
+            slo=slo,
             version="0.1.0",
             sign_up_open=sign_up_open,
             secure_cookies=secure_cookies,
@@ -157,7 +177,12 @@ async def fake_console(
             keyring=keyring,
             searcher=searcher,
             usage=usage,
+            switches=switches,
+            recorder=recorder,
+            slo=slo,
             budgets=budgets,
             limits=limits,
+            parked=parked,
+            tickets=tickets,
             _budget_rows=budget_rows,
         )

@@ -16,10 +16,11 @@ from tenfold.access.types import Page
 from tenfold.app.budgeting import money_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.settings import Settings
-from tenfold.assistant.assistant import Assistant
+from tenfold.assistant.assistant import FEATURE, Assistant
+from tenfold.assistant.ports import Recorder, Switches
 from tenfold.assistant.types import CallSummary
 from tenfold.console.app import create_console
-from tenfold.console.services import ConsoleServices, DaySpend, ReceiptLine
+from tenfold.console.services import ConsoleServices, DaySpend, ReceiptLine, SloService
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import SystemClock
@@ -28,14 +29,14 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
+from tenfold.jobs.handlers import Tickets
+from tenfold.jobs.queries import PostgresParkedRows
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.reports.handlers import Reports
 from tenfold.ledger.reports.ports import ReportRows
 from tenfold.ledger.types import Cursor
 from tenfold.store import Store
-
-ASK_FEATURE = "ask"
 
 # Passages less relevant than this are noise: no model is asked. Measured over the packaged documentation: SciFact's
 # claims, which it says nothing about, stay below 0.4, questions about the product are above it.
@@ -49,10 +50,20 @@ def build_console(
     pipeline: Pipeline,
     documentation: Documentation,
     reports: ReportRows,
+    slo: SloService | None = None,
+    *,
+    recorder: Recorder | None = None,
+    switches: Switches | None = None,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
-        documentation, AssistantCaller(pipeline), clock, model=settings.assistant.model, floor=RELEVANCE_FLOOR
+        documentation,
+        AssistantCaller(pipeline),
+        clock,
+        model=settings.assistant.model,
+        floor=RELEVANCE_FLOOR,
+        switches=switches,
+        recorder=recorder,
     )
     return create_console(
         ConsoleServices(
@@ -67,6 +78,8 @@ def build_console(
             sign_up_open=settings.security.sign_up,
             secure_cookies=settings.security.secure_cookies,
             money=money_services(store, clock),
+            tickets=Tickets(PostgresParkedRows(store)),
+            slo=slo,
         ),
         Reports(reports, clock),
     )
@@ -79,7 +92,7 @@ class AssistantCaller:
         self._inside = InsideCaller(pipeline)
 
     async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
-        async with self._inside.stream(principal, request, CallOptions(feature=ASK_FEATURE)) as reply:
+        async with self._inside.stream(principal, request, CallOptions(feature=FEATURE)) as reply:
             async for event in reply:
                 yield event
         call = reply.call
@@ -89,6 +102,7 @@ class AssistantCaller:
             cost_nano=call.cost_nano,
             latency_ms=round(((call.finished or call.started) - call.started) * 1000),
             cache=call.cache_state,
+            degraded=call.degraded,
         )
 
 

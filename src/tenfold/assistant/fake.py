@@ -23,6 +23,33 @@ class FakeSearcher:
         return self.hits[:limit]
 
 
+class FakeSwitches:
+    """`off` holds the names of features, models and providers that are switched off. `away`: nobody knows."""
+
+    def __init__(self, *off: str) -> None:
+        self.off = set(off)
+        self.away = False
+
+    async def ready(self, principal: Principal) -> None:
+        if self.away:
+            raise StoreUnavailable("The database is away.", retry_after_s=1)
+
+    def killed(
+        self, principal: Principal, *, feature: str | None, model: str | None = None, provider: str | None = None
+    ) -> str | None:
+        return next((name for name in (feature, model, provider) if name in self.off), None)
+
+
+class FakeRecorder:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float, bool]] = []
+
+    def took(self, pathway: str, seconds: float, *, good: bool = True) -> None:
+        self.told.append((pathway, seconds, good))
+
+
 class FakeCaller:
     """Says the pieces, one event each, then the summary. With `error` it raises after `error_after` pieces."""
 

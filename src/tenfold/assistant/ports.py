@@ -1,7 +1,9 @@
-"""What the assistant stands on: something that finds passages, and the one path to a model."""
+"""What the assistant stands on: something that finds passages, the one path to a model, the switches that keep it from
+a model, and somebody who wants to know how long it took.
+"""
 
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tenfold.assistant.types import CallSummary, Hit
 from tenfold.core.chat import ChatEvent, ChatRequest
@@ -19,4 +21,24 @@ class ChatCaller(Protocol):
     def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
         """The events of a streamed reply, then the summary of the settled call. Closing it early cancels the call.
         Raises a TenfoldError at the first step when the call is refused or no model answers, later when it breaks."""
+        ...
+
+
+class Switches(Protocol):
+    """See tenfold.rollout."""
+
+    async def ready(self, principal: Principal) -> None:
+        """Makes sure that what is switched off for the tenant is known here."""
+        ...
+
+    def killed(
+        self, principal: Principal, *, feature: str | None, model: str | None = None, provider: str | None = None
+    ) -> object | None:
+        """What is switched off of these; None: nothing."""
+        ...
+
+
+class Recorder(Protocol):
+    def took(self, pathway: Literal["end_to_end"], seconds: float, *, good: bool = True) -> None:
+        """A question was answered, or failed for no fault of who asked."""
         ...

@@ -33,13 +33,15 @@ class Citation(Struct, frozen=True, kw_only=True):
 
 
 class CallSummary(Struct, frozen=True, kw_only=True):
-    """What the pipeline tells of a call once it is settled. `cost_nano` is None when no price is known."""
+    """What the pipeline tells of a call once it is settled. `cost_nano` is None when no price is known; `degraded` are
+    the steps of its fallback chain that were taken."""
 
     model: str
     provider: str | None = None
     cost_nano: int | None = None
     latency_ms: int = 0
     cache: CacheState = "bypass"
+    degraded: tuple[str, ...] = ()
 
 
 class AnswerDelta(Struct, frozen=True, kw_only=True, tag="delta", tag_field="event"):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tenfold.access.types import ApiKey
 from tenfold.assistant.types import AnswerEnd, Citation
 from tenfold.console.api_parts import MISSING, PROBLEMS, Body, bearer
-from tenfold.console.asking import answer_stream
+from tenfold.console.asking import answer_stream, degraded_header
 from tenfold.console.services import ConsoleServices
 from tenfold.core.errors import PermissionDenied
 from tenfold.core.money import format_usd
@@ -132,7 +132,7 @@ def _end_as_json(text: str, end: AnswerEnd) -> bytes:
 
 
 def _answer_headers(end: AnswerEnd) -> dict[str, str]:
-    headers = {} if end.outcome != "degraded" else {"tenfold-degraded": "search-results"}
+    headers = degraded_header(end)
     if end.call is not None:
         headers |= {"tenfold-cache": end.call.cache, "tenfold-model": end.call.model}
         if end.call.provider is not None:

@@ -40,7 +40,9 @@ def asking_routes(site: Site) -> APIRouter:
             page = AskPage(examples=services.examples, question=question, error=refused)
             return site.show(request, page, visitor, error.status)
         page = AskPage(examples=services.examples, question=question, answer=answer_view(answer.text, answer.end))
-        return site.show(request, page, visitor)
+        response = site.show(request, page, visitor)
+        response.headers.update(degraded_header(answer.end))
+        return response
 
     @routes.post("/ask/stream")
     async def ask_stream(request: Request) -> Response:
@@ -61,12 +63,18 @@ def asking_routes(site: Site) -> APIRouter:
     return routes
 
 
+def degraded_header(end: AnswerEnd) -> dict[str, str]:
+    """`search` stands for the passages in the place of an answer; before it are the steps the call itself took."""
+    steps = [*(end.call.degraded if end.call else ()), *(["search"] if end.outcome == "degraded" else [])]
+    return {"tenfold-degraded": ", ".join(steps)} if steps else {}
+
+
 async def answer_stream(events: AsyncGenerator[AskEvent, None], encode_end: EncodeEnd) -> Response:
-    """Server-sent events `delta` ({"text"}) and `end`. Raises what the first step raises, before any of it is sent."""
+    """Server-sent events `delta` ({"text"}) and `end`. Raises what the first step raises, before any of it is sent.
+    That it is degraded stands in a header where it is known by then."""
     first = await anext(events)
-    return StreamingResponse(
-        _frames(first, events, encode_end), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-    )
+    headers = {"x-accel-buffering": "no"} | (degraded_header(first) if isinstance(first, AnswerEnd) else {})
+    return StreamingResponse(_frames(first, events, encode_end), media_type="text/event-stream", headers=headers)
 
 
 async def _frames(

@@ -1,10 +1,10 @@
-"""Usage figures in memory, for tests and demonstrations of the console."""
+"""Usage figures and objectives in memory, for tests and demonstrations of the console."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tenfold.access.types import Page
-from tenfold.console.services import DaySpend, ReceiptLine
+from tenfold.console.services import DaySpend, ReceiptLine, SloStanding
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
 
@@ -35,6 +35,16 @@ class FakeUsage:
             cost_nano = before.cost_nano + (receipt.cost_nano or 0)
             spent[day] = DaySpend(day=day, calls=before.calls + 1, cost_nano=cost_nano)
         return sorted(spent.values(), key=lambda each: each.day)
+
+
+class FakeSlo:
+    """Says what it is told to."""
+
+    def __init__(self, *standings: SloStanding) -> None:
+        self.told = list(standings)
+
+    def standings(self) -> list[SloStanding]:
+        return self.told
 
 
 def _page(ids: list[str], cursor: str | None, limit: int) -> Page[str]:

@@ -6,18 +6,20 @@ from tenfold.core.ids import TenantId
 from tenfold.retrieval import queries
 from tenfold.retrieval.embedding import embed_missing
 from tenfold.retrieval.ingest import delete, ingest
-from tenfold.retrieval.ports import Embedder
+from tenfold.retrieval.ports import Embedder, Recorder
 from tenfold.retrieval.search import search
 from tenfold.retrieval.types import IngestReport, KnowledgeStatus, Passage, SourceDocument
 from tenfold.store import Store
 
 
 class Library:
-    """`embedder` None: searches go by words alone. A knowledge base is made by its first document."""
+    """`embedder` None: searches go by words alone. A knowledge base is made by its first document. `recorder` is told
+    how long the parts of each search took."""
 
-    def __init__(self, store: Store, embedder: Embedder | None) -> None:
+    def __init__(self, store: Store, embedder: Embedder | None, recorder: Recorder | None = None) -> None:
         self._store = store
         self._embedder = embedder
+        self._recorder = recorder
 
     async def ingest(
         self, tenant_id: TenantId, kb: str, documents: Iterable[SourceDocument], *, prune: bool = False
@@ -35,7 +37,7 @@ class Library:
 
     async def search(self, tenant_id: TenantId, kb: str, query: str, k: int = 10) -> list[Passage]:
         """See `search.search`."""
-        return await search(self._store, tenant_id, kb, query, k, embedder=self._embedder)
+        return await search(self._store, tenant_id, kb, query, k, embedder=self._embedder, recorder=self._recorder)
 
     async def status(self, tenant_id: TenantId, kb: str) -> KnowledgeStatus:
         """All zero when there is no such knowledge base."""

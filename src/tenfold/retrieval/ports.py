@@ -1,7 +1,9 @@
-"""What retrieval needs from outside: something that turns texts into vectors."""
+"""What retrieval needs from outside: something that turns texts into vectors, and somebody who wants to know how long
+it took.
+"""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Embedder(Protocol):
@@ -20,4 +22,11 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector of length 1 for each text. Raises UpstreamError."""
+        ...
+
+
+class Recorder(Protocol):
+    def took(self, pathway: Literal["search", "retrieve"], seconds: float) -> None:
+        """The two parts of a search: `search` finds candidates by words, `retrieve` is the vectors, the fusion and the
+        reading of the passages."""
         ...

@@ -4,6 +4,7 @@ one knowledge base; no transaction is open while the question is embedded.
 
 from collections.abc import Sequence
 from operator import mul
+from time import perf_counter
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from tenfold.core.errors import UpstreamError
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
 from tenfold.retrieval.fusion import Ranked, WordHit, fuse
-from tenfold.retrieval.ports import Embedder
+from tenfold.retrieval.ports import Embedder, Recorder
 from tenfold.retrieval.types import Passage
 from tenfold.store import ReadTransaction, Row, Store
 
@@ -32,24 +33,39 @@ class _Base(Struct, frozen=True, kw_only=True):
 
 
 async def search(
-    store: Store, tenant_id: TenantId, kb: str, query: str, k: int = 10, *, embedder: Embedder | None = None
+    store: Store,
+    tenant_id: TenantId,
+    kb: str,
+    query: str,
+    k: int = 10,
+    *,
+    embedder: Embedder | None = None,
+    recorder: Recorder | None = None,
 ) -> list[Passage]:
     """The best `k` passages (at most 100), the best first; none when the knowledge base does not exist.
 
     The vector leg joins when every chunk has its vector of this embedder; when the embedder fails, the words alone
     answer. Raises StoreUnavailable."""
+    began = perf_counter()
     query = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode().replace("\x00", " ")
     async with store.tenant(tenant_id, readonly=True) as tx:
         base = await _base(tx, tenant_id, kb)
     if base is None or base.chunks == 0:
         return []
+    based = perf_counter()
     vector = await _query_vector(base, query, embedder)
+    embedded = perf_counter()
     async with store.tenant(tenant_id, readonly=True) as tx:
         by_words = await _search_words(tx, tenant_id, base, query)
+        found = perf_counter()
         by_vectors = {} if vector is None else await _search_vectors(tx, tenant_id, base.id, vector, list(by_words))
         unrelated = 0.0 if embedder is None else embedder.unrelated_cosine
         best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: min(k, MAX_RESULTS)]
-        return await _passages(tx, tenant_id, base.id, best)
+        passages = await _passages(tx, tenant_id, base.id, best)
+    if recorder is not None:
+        recorder.took("search", based - began + found - embedded)
+        recorder.took("retrieve", embedded - based + perf_counter() - found)
+    return passages
 
 
 async def _base(tx: ReadTransaction, tenant_id: TenantId, kb: str) -> _Base | None:
