@@ -23,6 +23,11 @@ from tenfold.app.database import Database, watch
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
 from tenfold.app.settings import Settings, environment
+from tenfold.app.slo.alerts import SloAlerts
+from tenfold.app.slo.book import SloBook, boot_of_machine
+from tenfold.app.slo.meter import Meter
+from tenfold.app.slo.shelf import FileShelf
+from tenfold.app.slo.types import slos_of
 from tenfold.app.telemetry import logs
 from tenfold.app.telemetry.feed import CallFeed
 from tenfold.app.telemetry.logs import CallLog
@@ -30,6 +35,7 @@ from tenfold.app.telemetry.metrics import CONTENT_TYPE, Figure, Metrics
 from tenfold.app.telemetry.traces import SpanExporter
 from tenfold.app.upstreams import build_providers, build_routes
 from tenfold.app.webhook import Webhook
+from tenfold.assistant.assistant import FEATURE
 from tenfold.cache.exact import ExactCache
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
@@ -70,6 +76,10 @@ class Service:
         self.batch = WriteBatch(asyncio.get_running_loop())
         self._clock = SystemClock()
         self._metrics = Metrics(settings.home / "run" / "metrics")
+        slos = slos_of(settings.slo)
+        self._meter = Meter(slos)
+        shelf = FileShelf(settings.home / "slo.counts")
+        self._slo_book = SloBook(slos, self._meter, shelf, self._clock, boot=boot_of_machine())
 
     async def start(self) -> None:
         """Raises SettingsError, StoreUnavailable."""
@@ -110,9 +120,19 @@ class Service:
             coalesce=settings.cache.coalesce,
         )
         self._resources.push_async_callback(pipeline.aclose)
-        documentation = Documentation(Library(store, embedder), Tenants(rows, self._clock))
+        library = Library(store, embedder, self._meter.recorder(FEATURE))
+        documentation = Documentation(library, Tenants(rows, self._clock))
         self._keep(documentation.keep(), "app.documentation")
-        console = build_console(settings, store, keyring, pipeline, documentation, accounting.report_rows)
+        console = build_console(
+            settings,
+            store,
+            keyring,
+            pipeline,
+            documentation,
+            accounting.report_rows,
+            self._slo_book,
+            recorder=self._meter.recorder(FEATURE),
+        )
         self.handle = Gateway(
             keys=keyring,
             pipeline=pipeline,
@@ -198,13 +218,17 @@ class Service:
         alerts = Alerts(accounting.budget_rows, webhook)
         self._keep(accounting.drift_alerts(webhook).run(), "app.drift_alerts")
         self._keep(alerts.run(), "app.alerts")
+        slo_alerts = SloAlerts(self._slo_book, webhook, self._clock)
+        self._keep(slo_alerts.run(), "app.slo")
+        self._keep(slo_alerts.deliver(), "app.slo_alerts")
+        self._metrics.add_source(self._slo_book.figures)
         self._metrics.add_source(lambda: alert_figures(alerts))
         self._keep(accounting.retain(), "app.retention")
         return corrections
 
     def _start_feed(self, corrections: Corrections) -> CallFeed:
         telemetry = self._settings.telemetry
-        taps: list[Tap] = [self._metrics.take, lambda calls: _note_estimates(corrections, calls)]
+        taps: list[Tap] = [self._metrics.take, self._meter.take, lambda calls: _note_estimates(corrections, calls)]
         if telemetry.log_calls and telemetry.log_level in ("debug", "info"):
             call_log = CallLog(sys.stdout.fileno())
             taps.append(call_log.take)
