@@ -14,7 +14,8 @@ from tenfold.health.window import Window
 LATENCY_DECAY_S = 10.0  # a peak has gone by 63 % after so long
 _DURATION_WEIGHT = 0.1  # of the newest sample
 _UNKNOWN_LOAD = 1e6  # seconds: a target nobody has an answer from yet gets one call, and then no other until it answers
-_RUN_S = 0.5  # failures in a row say something when they go on for so long
+_RUN_S = 0.5  # failures in a row say something when they go on for so long,
+_RUN_RATE = 0.8  # and are so much of what began meanwhile
 _MAX_REST_S = 60.0
 _FIRST_REST_S = 0.2
 _MAX_OWN_REST_S = 10.0  # where the provider does not say how long
@@ -40,6 +41,7 @@ class TargetHealth:
         "_dice",
         "_latency_at",
         "_openings",
+        "_overdue",
         "_policy",
         "_probed_at",
         "_probes",
@@ -94,8 +96,10 @@ class TargetHealth:
         self._run = 0  # failures in a row
         self._run_since = 0.0
         self._run_begun = 0
-        self._probes = self._answered = self._successes = 0
+        # Probes under way: those that hold one of the places, those that began to answer, those that take too long.
+        self._probes = self._answered = self._overdue = 0
         self._probed_at = 0.0
+        self._successes = 0  # of probes
 
     # -- before an attempt -------------------------------------------------------------------
 
@@ -139,25 +143,29 @@ class TargetHealth:
     def answered(self, now: float, *, began: float) -> None:
         """The first token is there; the attempt goes on. Said of streams, so that a long one closes the breaker when it
         begins and not when it ends. Optional."""
-        if self._uneasy and began >= self._since:
-            if self.state == "half_open" and self._probes and now - began <= (self._policy.slow_s or now):
-                self._probes -= 1
-                self._answered += 1
-                self._probe_succeeded(now)
-            elif self._run and began >= self._run_since:
-                self._run = 0
+        if not self._uneasy or began < self._since or 0 < self._policy.slow_s < now - began:
+            return
+        if self.state == "half_open" and self._probes:
+            self._probes -= 1
+            self._answered += 1
+            self._probe_succeeded(now)
+        elif self._run and began >= self._run_since:
+            self._run = 0
 
     def succeeded(self, now: float, *, first_s: float, total_s: float) -> None:
         """The whole reply is there: `first_s` after `begin` its first token (or the whole of it, where it came as one),
         `total_s` after `begin` its end."""
         self.in_flight -= 1
-        self._note_latency(now, first_s)
+        if first_s >= self.latency_s:
+            self.latency_s, self._latency_at = first_s, now
+        else:
+            self._note_latency(now, first_s)
         before = self.duration_s
         self.duration_s = before + (total_s - before) * _DURATION_WEIGHT if before else total_s
         if self._uneasy:
             self._succeeded(now, first_s, now - total_s + _ROUNDING_S)
         else:
-            self._window.count(now, 1, 0, 0)
+            self._window.count(now, 1, 0, 0, self.begun)
 
     def failed(self, now: float, fault: Fault, *, began: float | None = None) -> None:
         self.in_flight -= 1
@@ -166,23 +174,24 @@ class TargetHealth:
         if self.state == "open" or (began is not None and began < self._since):
             return
         if self.state == "half_open":
-            self._end_probe()
             self._open(now)
             return
         policy, window = self._policy, self._window
-        window.count(now, 1, 1, 0)
+        window.count(now, 1, 1, 0, self.begun)
         if self._run == 0:
             self._run, self._run_since, self._run_begun = 1, now, self.begun - 1
             self._uneasy = True
         elif began is None or began >= self._run_since:
             self._run += 1
-        is_rate = window.failures >= policy.min_failures and window.failures >= policy.failure_rate * window.calls
-        # Long answers end long after failures that began with them, so a run counts only what began since it did, and
-        # those that may yet succeed count against it.
+        # Answers end long after failures that began with them: those that may yet succeed count against both rules. And
+        # answers begun long before end long after a provider stopped taking calls: a run counts what began since.
+        is_rate = window.failures >= policy.min_failures and (
+            window.failures >= policy.failure_rate * max(window.calls, window.marked(self.begun))
+        )
         is_run = (
             self._run >= policy.min_failures
             and now - self._run_since >= _RUN_S
-            and self._run >= policy.failure_rate * (self.begun - self._run_begun)
+            and self._run >= _RUN_RATE * (self.begun - self._run_begun)
         )
         if is_rate or is_run:
             self._open(now)
@@ -226,7 +235,7 @@ class TargetHealth:
         return max(0.0, self._until - now) if self.state == "open" else 0.0
 
     def view(self, now: float) -> HealthView:
-        self._window.roll(now)
+        self._window.roll(now, self.begun)
         is_over = self.state == "open" and now >= self._until
         return HealthView(
             provider=self.provider,
@@ -247,13 +256,13 @@ class TargetHealth:
 
     def _note_latency(self, now: float, sample_s: float) -> None:
         """Peak EWMA: up at once, down slowly."""
-        before = self.latency_s
-        if sample_s < before and now > self._latency_at:
-            sample_s += (before - sample_s) * exp((self._latency_at - now) / LATENCY_DECAY_S)
-        elif sample_s < before:
-            return
-        self.latency_s = sample_s
-        self._latency_at = now
+        above_s = self.latency_s - sample_s
+        if above_s > 0:
+            since_s = now - self._latency_at
+            if since_s <= 0:
+                return
+            sample_s += above_s * exp(-since_s / LATENCY_DECAY_S)
+        self.latency_s, self._latency_at = sample_s, now
 
     def _succeeded(self, now: float, first_s: float, began: float) -> None:
         """A success that is more than a count."""
@@ -261,17 +270,16 @@ class TargetHealth:
             return
         is_slow = 0 < self._policy.slow_s < first_s
         if self.state == "half_open":
-            if self._answered:
-                self._answered -= 1  # counted when it began to answer
-                return
-            self._end_probe()
             if is_slow:
                 self._open(now)
+            elif self._answered:
+                self._answered -= 1  # counted when it began to answer
             else:
+                self._end_probe()
                 self._probe_succeeded(now)
             return
         policy, window = self._policy, self._window
-        window.count(now, 1, 0, is_slow)
+        window.count(now, 1, 0, is_slow, self.begun)
         if is_slow and window.slow >= policy.min_failures and window.slow >= policy.slow_rate * window.calls:
             self._open(now)
             return
@@ -286,12 +294,18 @@ class TargetHealth:
                 return  # nobody should have called; how it ends does not matter
             self._enter("half_open", now)
         elif self._probes >= self._policy.probes:
-            self._probes -= 1  # that one hangs, and does not count as being under way
+            self._probes -= 1  # it takes long, and holds its place no more
+            self._overdue += 1
         self._probes += 1
         self._probed_at = now
 
     def _end_probe(self) -> None:
-        if self._probes:
+        """One that held no place is taken to have ended before one that did, so that none is given up too early."""
+        if self._overdue:
+            self._overdue -= 1
+        elif self._answered:
+            self._answered -= 1
+        elif self._probes:
             self._probes -= 1
 
     def _probe_succeeded(self, now: float) -> None:
@@ -316,8 +330,8 @@ class TargetHealth:
     def _enter(self, state: State, now: float) -> None:
         self.state = state
         self._since = now
-        self._window.clear()
-        self._run = self._probes = self._answered = self._successes = 0
+        self._window.clear(self.begun)
+        self._run = self._probes = self._answered = self._overdue = self._successes = 0
         self._uneasy = state != "closed" or self._policy.slow_s > 0
 
     def _tell(self) -> None:

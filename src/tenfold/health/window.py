@@ -5,23 +5,36 @@ _BUCKETS = 10
 
 class Window:
     """Between nine tenths and the whole of `window_s`, up to the last `count` or `roll`. `now` may not go back: what
-    comes late is counted in the newest bucket."""
+    comes late is counted in the newest bucket. `mark` is a number that the owner counts up itself; `marked` is by how
+    much it grew within the window."""
 
-    __slots__ = ("_bucket_s", "_calls", "_ends", "_failures", "_slot", "_slow", "calls", "failures", "slow")
+    __slots__ = (
+        "_bucket_s",
+        "_calls",
+        "_ends",
+        "_failures",
+        "_marks",
+        "_slot",
+        "_slow",
+        "calls",
+        "failures",
+        "slow",
+    )
 
     def __init__(self, window_s: float) -> None:
         self._bucket_s = window_s / _BUCKETS
-        self.clear()
+        self.clear(0)
 
-    def clear(self) -> None:
+    def clear(self, mark: int) -> None:
         self._ends = 0.0  # when the newest bucket does
         self._slot = 0
         self._calls, self._failures, self._slow = [0] * _BUCKETS, [0] * _BUCKETS, [0] * _BUCKETS
+        self._marks = [mark] * _BUCKETS  # as each bucket began
         self.calls = self.failures = self.slow = 0
 
-    def count(self, now: float, calls: int, failures: int, slow: int) -> None:
+    def count(self, now: float, calls: int, failures: int, slow: int, mark: int = 0) -> None:
         if now >= self._ends:
-            self.roll(now)
+            self.roll(now, mark)
         slot = self._slot
         self.calls += calls
         self._calls[slot] += calls
@@ -32,9 +45,15 @@ class Window:
             self.slow += slow
             self._slow[slot] += slow
 
-    def roll(self, now: float) -> None:
+    def marked(self, mark: int) -> int:
+        return mark - self._marks[(self._slot + 1) % _BUCKETS]
+
+    def roll(self, now: float, mark: int = 0) -> None:
         """Forget what is too old."""
         if now < self._ends:
+            return
+        if not self._ends:
+            self._ends = now + self._bucket_s  # the first since it was cleared
             return
         passed = int((now - self._ends) / self._bucket_s) + 1
         for _ in range(min(passed, _BUCKETS)):
@@ -43,6 +62,7 @@ class Window:
             self.failures -= self._failures[slot]
             self.slow -= self._slow[slot]
             self._calls[slot] = self._failures[slot] = self._slow[slot] = 0
+            self._marks[slot] = mark
         self._ends += passed * self._bucket_s
         if self._ends <= now:  # rounding of a clock that is far on
             self._ends = now + self._bucket_s
