@@ -5,6 +5,7 @@ from tenfold.core.errors import RateLimited, TenfoldError, UpstreamError
 from tenfold.core.headers import header_lines
 from tenfold.core.money import format_usd
 from tenfold.inference.ports import ClientDialect, Responder, Sender
+from tenfold.jobs.types import ticket_location
 
 JSON = header_lines([("content-type", "application/json")])
 EVENT_STREAM = header_lines(
@@ -18,10 +19,10 @@ _STOP = "x-should-retry: false\r\n"  # the vendors' SDKs would try a conflict ag
 _ID_HEADERS = frozenset(("x-request-id", "request-id", "x-goog-request-id"))  # an upstream's has its own header
 
 
-def whole(call: Call, body: bytes, responder: Responder) -> None:
+def whole(call: Call, body: bytes, responder: Responder, status: int = 200) -> None:
     """A good reply in one piece."""
-    call.status, call.http_status = "ok", 200
-    responder.whole(200, f"{JSON}{_about(call)}{_cost(call)}", body)
+    call.status, call.http_status = "ok", status
+    responder.whole(status, f"{JSON}{_about(call)}{_cost(call)}", body)
 
 
 def begin_stream(call: Call, responder: Responder) -> Sender:
@@ -85,13 +86,17 @@ def _about(call: Call, limits: str | None = None) -> str:
     """What every reply says; `limits` are the lines of our own limits, where they are not those on the call."""
     cache: str = call.cache_state
     if cache == "hit":
-        cache = f"hit; layer=memory; age={call.cached_age_s}"
+        cache = f"hit; layer=memory; age={call.cached_age_s}{'; stale' if 'stale' in call.degraded else ''}"
     elif cache == "coalesced":
         cache = "hit; layer=coalesced"
     ids = request_id_lines(call.dialect, call.request_id)
     if limits is None:
         limits = _limits(call)
     more = ""
+    if call.route_told:
+        more = header_lines([("tenfold-route", call.route_told)])
+    if call.degraded:
+        more += _degraded(call)
     if call.carried or call.upstream_request_id or call.ignored:
         own = _names(limits)
         pairs = [pair for pair in call.carried if pair[0] not in own]  # ours are what holds for the client here
@@ -99,8 +104,16 @@ def _about(call: Call, limits: str | None = None) -> str:
             pairs.append(("tenfold-upstream-request-id", call.upstream_request_id))
         if call.ignored:
             pairs.append(("tenfold-ignored-params", ", ".join(call.ignored)))
-        more = header_lines(pairs)
+        more += header_lines(pairs)
     return f"{ids}tenfold-cache: {cache}\r\n{call.served_by}{more}{limits}"
+
+
+def _degraded(call: Call) -> str:
+    """The steps that were taken, and the ticket under which the call waits, if it does."""
+    pairs = [("tenfold-degraded", ", ".join(call.degraded))]
+    if call.ticket is not None:
+        pairs += [("tenfold-ticket", call.ticket), ("location", ticket_location(call.ticket))]
+    return header_lines(pairs)
 
 
 def _names(lines: str) -> set[str]:

@@ -47,7 +47,7 @@ async def follow(flight: Flight, question: Question, responder: Responder, admit
             await listener.head()
         except Exception as error:  # whatever befell it, this call can still be answered
             raise FlightFailed(error) from error
-        if flight.status != 200:
+        if flight.status >= 300:
             assert leader.error is not None
             raise FlightFailed(copy.copy(leader.error))
         call.cache_state = "coalesced"
@@ -56,7 +56,8 @@ async def follow(flight: Flight, question: Question, responder: Responder, admit
         call.ignored, call.degraded, call.first_byte = leader.ignored, leader.degraded, time.perf_counter()
         if not flight.is_stream:
             call.usage, call.estimated = leader.usage, leader.estimated
-            respond.whole(call, flight.body, responder)
+            call.ticket = leader.ticket  # what waits, waits for all who asked it
+            respond.whole(call, flight.body, responder, flight.status)
             return
         admit.share(call)
         broken = await _pass_on(listener, respond.begin_stream(call, responder), question)
