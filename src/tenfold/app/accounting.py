@@ -27,6 +27,9 @@ from tenfold.inference.admit import Admit, Gate
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.route import Route
+from tenfold.jobs.handlers import Tickets
+from tenfold.jobs.handlers import keep_expiring as keep_tickets_expiring
+from tenfold.jobs.queries import PostgresParkedRows
 from tenfold.ledger.budgets.engine import Budgets
 from tenfold.ledger.budgets.holders import Holders
 from tenfold.ledger.budgets.ports import TOPIC as BUDGETS_TOPIC
@@ -75,6 +78,8 @@ class Accounting:
         self.report_rows = PostgresReportRows(store, adjust_periods)
         self.budget_rows = DefaultedBudgetRows(store, default_budgets(settings.budgets), clock)
         self._keys = PostgresIdempotencyRows(store)
+        self._parked = PostgresParkedRows(store)
+        self.tickets = Tickets(self._parked)
         self.recovery = Recovery(
             self.receipt_rows,
             self._directory,
@@ -129,6 +134,7 @@ class Accounting:
         yield "app.budgets", self.budgets.run()
         yield "app.limits", self.limits.supply.run()
         yield "app.idempotency", keep_expiring(self._keys)
+        yield "app.tickets", keep_tickets_expiring(self._parked)
 
     def corrections(self, routes: Iterable[Route]) -> Corrections:
         """Of receipts that stand on an estimate, by what the providers of these routes tell."""
