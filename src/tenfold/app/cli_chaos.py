@@ -10,7 +10,7 @@ from msgspec import json
 if TYPE_CHECKING:
     from tenfold.app.chaos.report import Report
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
 @click.group()
@@ -83,3 +83,39 @@ def money(
     click.echo(json.format(json.encode(report), indent=2).decode() if as_json else text(report))
     if not report.ok:
         raise SystemExit(FAILED)
+
+
+@chaos.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port, 0 for a free one.")
+@click.option("--fault", "faults", multiple=True, metavar="SPEC", help="What goes wrong: status=503@0.2. Repeatable.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed brings the same faults.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def provider(host: str, port: int, faults: tuple[str, ...], seed: int, as_json: bool) -> None:
+    """Run a model provider that goes wrong as it is told to, until SIGINT or SIGTERM.
+
+    It speaks the dialects of OpenAI, Anthropic and Gemini and answers every call well unless a fault is set: with
+    --fault, by the model's name (fault:mid-stream-cut), or while it runs (PUT /_faults). Prints its base URL in one
+    line; for OpenAI's SDK, add /v1.
+    """
+    import uvloop
+
+    from tenfold.app.faults import FaultSpecError, FaultyProvider
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with FaultyProvider(",".join(faults) or "none", seed=seed, host=host, port=port) as running:
+            told = {"url": running.url, "openai_url": running.openai_url}
+            click.echo(json.encode(told).decode() if as_json else running.url)
+            await stop.wait()
+
+    try:
+        uvloop.run(work())
+    except FaultSpecError as error:
+        click.echo(f"tenfold: --fault: {error}", err=True)
+        raise SystemExit(MISUSED) from None
+    except OSError as error:
+        click.echo(f"tenfold: {error}", err=True)
+        raise SystemExit(FAILED) from None

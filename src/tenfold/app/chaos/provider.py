@@ -97,7 +97,7 @@ class ScriptedProvider:
         if writer.is_closing():
             return False
         if fate.status != 200:
-            writer.write(_reply(fate.status, json.encode(wire.error(fate.status))))
+            writer.write(_reply(fate.status, json.encode(wire.error(fate.status, None))))
             return True
         return await _send(_answer(wire, asked, fate), fate, writer)
 
