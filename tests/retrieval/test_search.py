@@ -207,3 +207,22 @@ async def test_knowledge_bases_of_a_tenant_are_apart(library: Library, tenant: T
     await fill(library, tenant)
     await fill(library, tenant, {"only": "zebra"}, kb="second")
     assert [passage.document_id for passage in await library.search(tenant, "second", "zebra")] == ["only"]
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float]] = []
+
+    def took(self, pathway: str, seconds: float) -> None:
+        self.told.append((pathway, seconds))
+
+
+async def test_the_parts_of_a_search_are_timed(store: Store, tenant: TenantId, embedder: FakeEmbedder) -> None:
+    recorder = Recorder()
+    library = Library(store, embedder, recorder)
+    await library.search(tenant, "kb", "zebra")
+    assert recorder.told == [], "there was nothing to search"
+    await fill(library, tenant)
+    assert await library.search(tenant, "kb", "zebra")
+    assert [pathway for pathway, _ in recorder.told] == ["search", "retrieve"]
+    assert all(seconds > 0 for _, seconds in recorder.told)

@@ -18,8 +18,14 @@ class _Tally:
 
     def __init__(self, slo: Slo) -> None:
         self.slo = slo
+        self.budget_s = slo.budget_s
+        self.of_all = slo.feature is None and slo.model is None
         self.counts = counts.empty()
         self.before = (0, 0, 0)  # calls, failed, slow
+
+    def fits(self, feature: str | None, model: str | None) -> bool:
+        slo = self.slo
+        return (slo.feature is None or slo.feature == feature) and (slo.model is None or slo.model == model)
 
     def totals(self) -> tuple[int, int, int]:
         """Calls, failed ones, slow ones since the process began."""
@@ -80,10 +86,9 @@ class Meter:
 
     def _note(self, pathway: Pathway, seconds: float, good: bool, feature: str | None, model: str | None) -> None:
         for tally in self._of.get(pathway, ()):
-            slo = tally.slo
-            if (slo.feature is None or slo.feature == feature) and (slo.model is None or slo.model == model):
+            if tally.of_all or tally.fits(feature, model):
                 if good:
-                    counts.note(tally.counts, seconds, slo.budget_s)
+                    counts.note(tally.counts, seconds, tally.budget_s)
                 else:
                     counts.note_failed(tally.counts)
 
