@@ -78,7 +78,7 @@ class Service:
         self._metrics = Metrics(settings.home / "run" / "metrics")
         slos = slos_of(settings.slo)
         self._meter = Meter(slos)
-        shelf = FileShelf(settings.home / "slo.counts")
+        shelf = FileShelf(settings.home / "slo-counts")
         self._slo_book = SloBook(slos, self._meter, shelf, self._clock, boot=boot_of_machine())
 
     async def start(self) -> None:
