@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tenfold.health import BreakerPolicy, TargetHealth
+from tenfold.health import BreakerPolicy, State, TargetHealth
 
 START = 1_000.0
 
@@ -16,6 +16,9 @@ class Attempts:
         self.health = TargetHealth(
             policy or BreakerPolicy(), changed=lambda health: self.told.append(health.state), dice=dice
         )
+
+    def state(self) -> State:
+        return self.health.state
 
     def succeed(self, took_s: float = 0.0) -> None:
         began = self.begin()

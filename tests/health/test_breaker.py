@@ -15,9 +15,9 @@ def test_five_failures_in_a_row_open_it_however_slowly_they_come() -> None:
     for _ in range(4):
         attempts.fail()
         attempts.now += 60
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
     attempts.fail()
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
     assert attempts.told == ["open"]
     assert attempts.health.opened_total == 1
 
@@ -30,7 +30,7 @@ def test_a_success_ends_the_row() -> None:
             attempts.now += 3
         attempts.succeed()
         attempts.now += 20
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 def test_half_of_the_calls_failing_opens_it() -> None:
@@ -38,7 +38,7 @@ def test_half_of_the_calls_failing_opens_it() -> None:
     for number in range(9):
         attempts.now += 0.1
         attempts.succeed() if number % 2 else attempts.fail()
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
 
 
 def test_fewer_do_not() -> None:
@@ -46,7 +46,7 @@ def test_fewer_do_not() -> None:
     for number in range(3_000):
         attempts.now += 0.01
         attempts.succeed() if number % 5 else attempts.fail()
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 def test_what_is_older_than_the_window_does_not_count() -> None:
@@ -59,7 +59,7 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
     for _ in range(4):
         attempts.fail()
         attempts.now += 0.01
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 def test_a_primary_that_is_down_under_200_calls_a_second_is_left_alone_within_a_second() -> None:
@@ -69,7 +69,7 @@ def test_a_primary_that_is_down_under_200_calls_a_second_is_left_alone_within_a_
         attempts.now += 0.005
         attempts.succeed()
     down_at = attempts.now
-    while attempts.health.state == "closed":
+    while attempts.state() == "closed":
         attempts.now += 0.005
         attempts.fail()
     assert attempts.now - down_at < 1
@@ -81,7 +81,7 @@ def test_so_it_is_while_the_streams_that_had_begun_before_end_well() -> None:
     streams = [attempts.begin() for _ in range(2_000)]
     attempts.now += 5
     down_at = attempts.now
-    while attempts.health.state == "closed":
+    while attempts.state() == "closed":
         attempts.now += 0.005
         attempts.fail()
         attempts.end_well(streams.pop())
@@ -101,7 +101,7 @@ def test_quick_failures_among_slow_answers_are_not_all_there_is() -> None:
         else:
             running.append(attempts.begin())
         if number / 20 > 1:  # before it there are a handful of calls in all
-            assert attempts.health.state == "closed", number
+            assert attempts.state() == "closed", number
 
 
 @pytest.mark.parametrize("fault", ["connect", "timeout", "status", "stream", "malformed"])
@@ -110,19 +110,19 @@ def test_every_fault_counts(fault: str) -> None:
     for _ in range(5):
         began = attempts.begin()
         attempts.health.failed(attempts.now, fault, began=began)  # type: ignore[arg-type]
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
 
 
 def test_slow_answers_open_it_where_that_is_asked_for() -> None:
     attempts = Attempts(BreakerPolicy(slow_s=3))
     for _ in range(5):
         attempts.succeed(2)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
     running = [attempts.begin() for _ in range(5)]
     attempts.now += 4
     for began in running:
         attempts.end_well(began)
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
 
 
 def test_a_slow_answer_is_one_whose_beginning_is_late_not_one_that_is_long() -> None:
@@ -131,7 +131,7 @@ def test_a_slow_answer_is_one_whose_beginning_is_late_not_one_that_is_long() -> 
         attempts.begin()
         attempts.now += 60
         attempts.health.succeeded(attempts.now, first_s=1, total_s=60)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 # -- open ------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_a_provider_that_is_back_is_called_by_all_within_five_seconds() -> None:
         if attempts.health.may_call(attempts.now):
             attempts.fail()
     back_at = attempts.now
-    while attempts.health.state != "closed":
+    while attempts.state() != "closed":
         attempts.now += 0.05
         if attempts.health.may_call(attempts.now):
             attempts.succeed()
@@ -182,15 +182,15 @@ def test_a_provider_that_is_back_is_called_by_all_within_five_seconds() -> None:
 def test_one_probe_at_a_time_and_two_that_succeed_close_it() -> None:
     attempts = Attempts()
     began = attempts.half_open()
-    assert attempts.health.state == "half_open"
+    assert attempts.state() == "half_open"
     assert not attempts.health.may_call(attempts.now)
     assert attempts.health.retry_after_s(attempts.now) > 0
     attempts.now += 0.2
     attempts.end_well(began)
-    assert attempts.health.state == "half_open"
+    assert attempts.state() == "half_open"
     assert attempts.health.may_call(attempts.now)
     attempts.succeed(0.2)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
     assert attempts.told == ["open", "closed"]
 
 
@@ -198,7 +198,7 @@ def test_a_probe_that_fails_opens_it_again() -> None:
     attempts = Attempts()
     began = attempts.half_open()
     attempts.health.failed(attempts.now, "connect", began=began)
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
     assert attempts.told == ["open", "open"]
 
 
@@ -210,7 +210,7 @@ def test_a_probe_that_says_nothing_is_given_back(end: str) -> None:
         attempts.health.neutral(attempts.now, began=began)
     else:
         attempts.health.limited(attempts.now, 0, began=began)
-    assert attempts.health.state == "half_open"
+    assert attempts.state() == "half_open"
     assert attempts.health.may_call(attempts.now)
 
 
@@ -220,14 +220,14 @@ def test_calls_that_hung_since_before_say_nothing_once_it_is_back() -> None:
     attempts.half_open()
     for began in hanging[:50]:
         attempts.health.failed(attempts.now, "timeout", began=began)
-    assert attempts.health.state == "half_open"
+    assert attempts.state() == "half_open"
     assert not attempts.health.may_call(attempts.now), "the probe is under way still"
     attempts.now += 0.1
     attempts.end_well(attempts.now - 0.1)
     attempts.succeed()
     for began in hanging[50:]:
         attempts.health.failed(attempts.now, "timeout", began=began)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 def test_a_probe_that_hangs_does_not_keep_the_next_one_out() -> None:
@@ -252,7 +252,7 @@ def test_a_model_whose_answers_take_longer_than_the_patience_with_probes_closes_
         probes.append(attempts.begin())
     for began in probes[:2]:
         attempts.end_well(began)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 def test_a_stream_closes_it_when_it_begins() -> None:
@@ -264,7 +264,7 @@ def test_a_stream_closes_it_when_it_begins() -> None:
     second = attempts.begin()
     attempts.now += 0.3
     attempts.health.answered(attempts.now, began=second)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
     attempts.now += 60
     attempts.end_well(first)
     attempts.end_well(second)
@@ -277,10 +277,10 @@ def test_a_stream_counts_once_and_a_break_in_it_opens_again() -> None:
     attempts.health.answered(attempts.now, began=first)
     attempts.now += 1
     attempts.end_well(first)
-    assert attempts.health.state == "half_open"
+    assert attempts.state() == "half_open"
     second = attempts.begin()
     attempts.health.failed(attempts.now, "stream", began=second)
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
 
 
 def test_a_probe_that_is_slow_opens_it_again() -> None:
@@ -288,9 +288,9 @@ def test_a_probe_that_is_slow_opens_it_again() -> None:
     began = attempts.half_open()
     attempts.now += 2
     attempts.health.answered(attempts.now, began=began)
-    assert attempts.health.state == "half_open"
+    assert attempts.state() == "half_open"
     attempts.end_well(began)
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
 
 
 # -- 429 -------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_a_429_is_no_failure_and_rests_the_target_for_as_long_as_it_asked_for() 
     for _ in range(100):
         began = attempts.begin()
         attempts.health.limited(attempts.now, 7.5, began=began)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
     assert attempts.health.rests_until == attempts.now + 7.5
     assert not attempts.health.may_call(attempts.now + 7)
     assert attempts.health.may_call(attempts.now + 7.5)
@@ -387,7 +387,7 @@ def test_a_target_nobody_knows_gets_one_call_first() -> None:
 def test_opened_elsewhere_it_is_open_here_for_the_rest_of_the_time() -> None:
     attempts = Attempts()
     attempts.health.adopt_open(attempts.now, 1.5)
-    assert attempts.health.state == "open"
+    assert attempts.state() == "open"
     assert not attempts.health.may_call(attempts.now + 1.4)
     assert attempts.health.may_call(attempts.now + 1.6)
     assert attempts.told == [], "who adopts does not tell"
@@ -403,7 +403,7 @@ def test_the_rest_of_the_time_is_bounded_by_what_is_usual_here() -> None:
 def test_what_is_over_is_not_adopted() -> None:
     attempts = Attempts()
     attempts.health.adopt_open(attempts.now, -0.1)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
 
 
 def test_closed_elsewhere_it_is_closed_here() -> None:
@@ -411,7 +411,7 @@ def test_closed_elsewhere_it_is_closed_here() -> None:
     attempts.open()
     attempts.health.adopt_closed(attempts.now)
     assert attempts.health.may_call(attempts.now)
-    assert attempts.health.state == "closed"
+    assert attempts.state() == "closed"
     assert attempts.told == ["open"]
 
 

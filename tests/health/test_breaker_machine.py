@@ -146,5 +146,5 @@ class Machine(RuleBasedStateMachine):
                 self.health.succeeded(self.now, first_s=0.0, total_s=0.0)
 
 
-Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestBreakerMachine = Machine.TestCase

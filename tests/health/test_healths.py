@@ -157,7 +157,8 @@ async def test_rows_of_targets_nobody_has_here_are_passed_over(rows: BreakerRows
 async def test_it_reaches_the_others_by_the_feed_of_changes(store: Store, clock: Clock) -> None:
     one, other = processes(PostgresBreakerRows(store), clock)
     changes = Changes(store, poll_s=3600)
-    changes.follow(TOPIC, other.hear)
+    for process in (one, other):
+        changes.follow(TOPIC, process.hear)
     target = other.of("a", "m")
     await changes.start()
     tasks = [asyncio.create_task(work) for work in (one.run(), other.run(), changes.run())]
@@ -167,7 +168,9 @@ async def test_it_reaches_the_others_by_the_feed_of_changes(store: Store, clock:
             while target.state != "open":
                 await asyncio.sleep(0.005)
         mend_it(target, clock.now + 4)
-        assert target.state == "closed"
+        async with asyncio.timeout(10):
+            while one.of("a", "m").state != "closed":
+                await asyncio.sleep(0.005)
     finally:
         for task in tasks:
             task.cancel()
