@@ -15,6 +15,7 @@ from tenfold.app.corrections import Corrections
 from tenfold.app.default_budgets import DefaultedBudgetRows, default_budgets
 from tenfold.app.default_limits import default_limits
 from tenfold.app.drift_alerts import DriftAlerts
+from tenfold.app.flagging import follow_flags
 from tenfold.app.settings import Settings
 from tenfold.app.telemetry.metrics import Figure
 from tenfold.core.clock import Clock
@@ -74,6 +75,7 @@ class Accounting:
         self._directory = settings.home / JOURNALS
         self.members = Members(store)
         self._changes = Changes(store)
+        self.flags = follow_flags(store, self._changes)
         self.receipt_rows = PostgresReceiptRows(store, effects=(settle_receipts, roll_up_receipts))
         self.report_rows = PostgresReportRows(store, adjust_periods)
         self.budget_rows = DefaultedBudgetRows(store, default_budgets(settings.budgets), clock)
@@ -115,6 +117,7 @@ class Accounting:
         self._changes.follow(LIMITS_TOPIC, self._limit_book.forget)
         self._changes.follow(BUDGETS_TOPIC, self.budgets.forget)
         await self._changes.start()
+        await self.flags.start()
         journal = await asyncio.to_thread(Journal.open, self._directory, self.members.id, self._batch, self._clock)
         self.receipts = ReceiptWriter(self.receipt_rows, journal, self._clock)
         await self.recovery.look()
@@ -129,6 +132,7 @@ class Accounting:
     def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
         yield "app.members", self.members.run()
         yield "app.changes", self._changes.run()
+        yield "app.flags", self.flags.run()
         yield "app.receipts", self.receipts.run()
         yield "app.recovery", self.recovery.run()
         yield "app.budgets", self.budgets.run()

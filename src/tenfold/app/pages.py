@@ -20,7 +20,7 @@ from tenfold.assistant.assistant import FEATURE, Assistant
 from tenfold.assistant.ports import Recorder, Switches
 from tenfold.assistant.types import CallSummary
 from tenfold.console.app import create_console
-from tenfold.console.services import ConsoleServices, DaySpend, ReceiptLine, SloService
+from tenfold.console.services import ConsoleServices, DaySpend, FlagServices, ReceiptLine, SloService
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import SystemClock
@@ -54,6 +54,7 @@ def build_console(
     *,
     recorder: Recorder | None = None,
     switches: Switches | None = None,
+    flags: FlagServices | None = None,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
@@ -78,6 +79,7 @@ def build_console(
             sign_up_open=settings.security.sign_up,
             secure_cookies=settings.security.secure_cookies,
             money=money_services(store, clock),
+            flags=flags,
             tickets=Tickets(PostgresParkedRows(store)),
             slo=slo,
         ),

@@ -16,12 +16,14 @@ from tenfold import __version__
 from tenfold.access.handlers import Tenants
 from tenfold.access.keyring import Keyring
 from tenfold.access.queries import KeyHint, PostgresAccessRows
-from tenfold.app.accounting import Accounting, alert_figures, correction_figures
+from tenfold.app.accounting import Accounting, alert_figures, ceilings, correction_figures
 from tenfold.app.alerts import Alerts, endpoint_of
 from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
+from tenfold.app.flagging import flag_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
+from tenfold.app.routing import breaker_policy, features_of, refuse_impossible_ceilings
 from tenfold.app.settings import Settings, environment
 from tenfold.app.slo.alerts import SloAlerts
 from tenfold.app.slo.book import SloBook, boot_of_machine
@@ -44,8 +46,11 @@ from tenfold.edge.asgi import AsgiMount
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
 from tenfold.edge.gateway import Dialects, Gateway
+from tenfold.health import Healths
+from tenfold.inference.degrade import Degrade
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
+from tenfold.inference.planner import Planner
 from tenfold.inference.route import Route, Router
 from tenfold.ledger.prices import PriceBook
 from tenfold.providers.offline import smollm2
@@ -56,6 +61,7 @@ from tenfold.providers.openai import OpenAIWire
 from tenfold.providers.ports import Provider
 from tenfold.providers.transport import HttpClient, Origin
 from tenfold.retrieval.library import Library
+from tenfold.rollout.book import Switches
 from tenfold.store import Store
 
 logger = logging.getLogger(__name__)
@@ -104,17 +110,24 @@ class Service:
         built_in: dict[str, Provider] = dict.fromkeys(MODELS, offline)
         if smollm2.is_installed():
             built_in[smollm2.MODEL] = LocalLlmProvider(OpenAIWire())
-        providers = build_providers(settings, environment(), offline, self.batch)
-        for provider in {*providers.values(), *built_in.values()}:
+        seats = build_providers(settings, environment(), offline, self.batch)
+        for provider in {*(seat.provider for seated in seats.values() for seat in seated), *built_in.values()}:
             self._resources.push_async_callback(provider.aclose)
-        routes = build_routes(settings, providers, built_in, PriceBook.load())
+        healths = Healths(policy=breaker_policy(settings))
+        self._metrics.add_source(healths.figures)
+        routes = build_routes(settings, seats, built_in, PriceBook.load(), healths)
+        refuse_impossible_ceilings(settings, routes, self._clock.now().timestamp())
         corrections = self._keep_accounts_right(accounting, routes)
         feed = self._start_feed(corrections)
         router = Router(routes)
+        lookup = Lookup(cache, settings.cache.exact)
+        switches = Switches(accounting.flags)
         pipeline = Pipeline(
             admit=accounting.admit,
             router=router,
-            lookup=Lookup(cache, settings.cache.exact),
+            lookup=lookup,
+            planner=Planner(switches=switches, ceilings=ceilings(settings)),
+            degrade=Degrade(lookup=lookup, features=features_of(settings)),
             sink=feed,
             idempotency=accounting.idempotency,
             coalesce=settings.cache.coalesce,
@@ -132,6 +145,8 @@ class Service:
             accounting.report_rows,
             self._slo_book,
             recorder=self._meter.recorder(FEATURE),
+            switches=switches,
+            flags=flag_services(store, accounting.flags, self._clock),
         )
         self.handle = Gateway(
             keys=keyring,

@@ -12,10 +12,12 @@ from tenfold.console.asking import asking_routes
 from tenfold.console.budgets import budget_routes
 from tenfold.console.budgets_api import budget_api_routes
 from tenfold.console.docs import docs_routes
+from tenfold.console.flags_api import flag_api_routes
 from tenfold.console.keys import key_routes
 from tenfold.console.limits_api import limit_api_routes
+from tenfold.console.ofrep import ofrep_routes
 from tenfold.console.problems import (
-    API_PREFIX,
+    API_PREFIXES,
     CRASHED,
     error_headers,
     page_title,
@@ -57,6 +59,9 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(slo_api_routes(services, services.slo))
     if services.tickets is not None:
         app.include_router(ticket_api_routes(services, services.tickets))
+    if services.flags is not None:
+        app.include_router(flag_api_routes(services, services.flags.admin))
+        app.include_router(ofrep_routes(services, services.flags.values))
     if reports is not None:
         app.include_router(reports_routes(services, reports))
     _add_error_handlers(app, site)
@@ -65,7 +70,7 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
 
 def _add_error_handlers(app: FastAPI, site: Site) -> None:
     def shown(request: Request, status: int, code: str, message: str, headers: dict[str, str] | None) -> Response:
-        if request.url.path.startswith(API_PREFIX):
+        if request.url.path.startswith(API_PREFIXES):
             return problem_response(request, status, code, message, headers=headers)
         page = ErrorPage(title=page_title(status), status=status, message=message)
         response = site.renderer.page(request, page, None, status)
@@ -74,7 +79,7 @@ def _add_error_handlers(app: FastAPI, site: Site) -> None:
 
     @app.exception_handler(TenfoldError)
     async def on_tenfold_error(request: Request, error: TenfoldError) -> Response:
-        if request.url.path.startswith(API_PREFIX):
+        if request.url.path.startswith(API_PREFIXES):
             return problem(request, error)
         return shown(request, error.status, error.code, error.message, error_headers(error))
 

@@ -11,12 +11,20 @@ from tenfold.console.site import Site, see_other
 from tenfold.console.views import FormError, KeysPage
 from tenfold.console.visitors import Visitor
 from tenfold.core.errors import InvalidRequest
-from tenfold.core.principal import SCOPE_APPROVE, SCOPE_BUDGETS, SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE
+from tenfold.core.principal import (
+    SCOPE_APPROVE,
+    SCOPE_BUDGETS,
+    SCOPE_FLAGS,
+    SCOPE_INFERENCE,
+    SCOPE_KEYS,
+    SCOPE_USAGE,
+)
 
 SCOPES = (
     (SCOPE_INFERENCE, "Call models and ask questions"),
     (SCOPE_USAGE, "Read usage and spend"),
     (SCOPE_BUDGETS, "Set budgets and limits"),
+    (SCOPE_FLAGS, "Set feature flags and switch features off"),
     (SCOPE_APPROVE, "Approve calls above the cost ceiling"),
     (SCOPE_KEYS, "Create and revoke keys"),
 )

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from tenfold.core.errors import TenfoldError
 
-API_PREFIX = "/api/"
+API_PREFIXES = ("/api/", "/ofrep/")
+"""Of what programs read; the rest is pages."""
 
 _TITLES = {
     403: "This was refused",

@@ -1,9 +1,9 @@
 """What the console stands on, as it sees it; `app` wires the real ones. The console holds no rule and no SQL."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
 from tenfold.assistant.types import Answer, AskEvent
@@ -14,6 +14,8 @@ from tenfold.jobs.types import Ticket, TicketPage
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
 from tenfold.limits.types import Limit, LimitPage
+from tenfold.rollout.evaluation import Evaluation
+from tenfold.rollout.types import ChangePage, Flag, FlagPage, Kill, KillPage
 
 
 class AccountService(Protocol):
@@ -249,6 +251,71 @@ class TicketService(Protocol):
     async def remove(self, tenant_id: TenantId, ticket: str) -> None: ...
 
 
+class FlagService(Protocol):
+    """See tenfold.rollout.handlers.FlagAdmin."""
+
+    async def create(
+        self,
+        tenant_id: TenantId,
+        key: str,
+        *,
+        type: str,  # noqa: A002
+        variants: Mapping[str, Any] | None = None,
+        default_variant: str | None = None,
+        rules: Sequence[object] = (),
+        enabled: bool = True,
+        description: str = "",
+        reason: str = "",
+        actor: str,
+    ) -> Flag: ...
+
+    async def change(
+        self,
+        tenant_id: TenantId,
+        key: str,
+        *,
+        variants: Mapping[str, Any] | None = None,
+        default_variant: str | None = None,
+        rules: Sequence[object] | None = None,
+        enabled: bool | None = None,
+        description: str | None = None,
+        reason: str = "",
+        actor: str,
+    ) -> Flag: ...
+
+    async def end(self, tenant_id: TenantId, key: str, *, reason: str = "", actor: str) -> None: ...
+
+    async def show(self, tenant_id: TenantId, key: str) -> Flag: ...
+
+    async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> FlagPage: ...
+
+    async def kill(self, tenant_id: TenantId, *, scope: str, subject: str, reason: str = "", actor: str) -> Kill: ...
+
+    async def end_kill(self, tenant_id: TenantId, kill_id: str, *, reason: str = "", actor: str) -> None: ...
+
+    async def kills(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> KillPage: ...
+
+    async def changes(
+        self, tenant_id: TenantId, *, subject: str | None = None, cursor: str | None = None, limit: int = 20
+    ) -> ChangePage: ...
+
+
+class FlagValues(Protocol):
+    """See tenfold.rollout.book.Flags."""
+
+    async def evaluate(self, principal: Principal, key: str, context: Mapping[str, Any]) -> Evaluation: ...
+
+    async def evaluate_all(self, principal: Principal, context: Mapping[str, Any]) -> list[Evaluation]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlagServices:
+    """What `/api/v1/flags` and its kind stand on, and OFREP."""
+
+    admin: FlagService
+    values: FlagValues
+
+
 EXAMPLE_QUESTIONS = (
     "How do I point the OpenAI SDK at Tenfold?",
     "What happens when a provider is down?",
@@ -269,6 +336,7 @@ class ConsoleServices:
     documentation: DocumentationService
     model: str
     money: MoneyServices | None = None
+    flags: FlagServices | None = None
     tickets: TicketService | None = None
     slo: SloService | None = None
     version: str = ""

@@ -9,8 +9,9 @@ SCOPE_INFERENCE = "inference"  # call models, ask the assistant
 SCOPE_KEYS = "keys"  # create, list and revoke API keys
 SCOPE_USAGE = "usage"  # read receipts and spend, report outcomes
 SCOPE_BUDGETS = "budgets"  # set limits and budgets
+SCOPE_FLAGS = "flags"  # set feature flags, switch features and models off
 SCOPE_APPROVE = "approve"  # let one call cost more than the ceiling of a call
-ALL_SCOPES = frozenset({SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE, SCOPE_BUDGETS, SCOPE_APPROVE})
+ALL_SCOPES = frozenset({SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE, SCOPE_BUDGETS, SCOPE_FLAGS, SCOPE_APPROVE})
 
 
 class Principal(Struct, frozen=True, kw_only=True):
@@ -21,6 +22,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     key_id: KeyId | None = None
     user_id: UserId | None = None
     scopes: frozenset[str] = frozenset()
+    plan: str | None = None  # of the tenant, as the operator has named it
 
     def require(self, scope: str) -> None:
         """Raises PermissionDenied when the principal lacks the scope."""
