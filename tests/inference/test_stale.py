@@ -6,7 +6,11 @@ from tenfold.cache.exact import ExactCache
 from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Step
 from tenfold.core.clock import FakeClock
 from tenfold.core.principal import Principal
+from tenfold.core.usage import Usage
+from tenfold.inference.admit import Held
+from tenfold.inference.bound import Bound
 from tenfold.inference.lookup import Lookup
+from tenfold.inference.settle import settle
 from tests.support.pipeline import DIALECTS, asking, principal
 
 ACME, OTHER = principal("acme"), principal("other")
@@ -35,7 +39,9 @@ class World:
         """A provider answered a call of a feature that declares the stale step."""
         call = self.peeked(body, options=options, whose=whose)
         call.provider, call.upstream_model, call.degraded = "main", "m-2026", degraded
-        key = self.lookup.key(call) or self.lookup.stale_key(call)
+        key = self.lookup.key(call)
+        if key is None:
+            key = self.lookup.stale_key(call)
         if key is not None:
             self.lookup.store(call, key, said)
 
@@ -43,7 +49,7 @@ class World:
         call = self.peeked(body, options=options, whose=whose)
         found = self.lookup.stale(call, self.lookup.stale_key(call), 300)
         assert (found is not None) == (call.cache_state == "hit")
-        return found and found.body
+        return None if found is None else found.body
 
     def fresh(self, body: bytes, *, options: CallOptions = DEFAULT_OPTIONS) -> Call | None:
         """The call, when the cache answers it as usual."""
@@ -140,3 +146,31 @@ def test_a_stale_answer_leaves_the_steps_that_were_taken_before_it(world: World)
     call.degraded = ("fallback",)
     assert world.lookup.stale(call, world.lookup.stale_key(call), 300) is not None
     assert call.degraded == ("fallback",)
+
+
+# -- what it costs ---------------------------------------------------------------------------
+
+
+def settled(*, unanswered: bool = False, lost_nano: int = 0) -> Call:
+    """A stale answer of 12 tokens, after attempts that may be billed."""
+    world = World()
+    call = world.peeked(WARM)
+    call.cache_state, call.usage, call.degraded = "hit", Usage(input_tokens=12, output_tokens=3), ("stale",)
+    call.unanswered, call.lost_nano = unanswered, lost_nano
+    held = Held(tell_budget=False)
+    held.bound = Bound(input_tokens=900, output_tokens=100, nano=50, input_nano=30, output_nano=20)
+    call.admission = held
+    settle(call, None)
+    return call
+
+
+def test_a_stale_answer_costs_nothing() -> None:
+    call = settled()
+    assert (call.cost_nano, call.usage, call.estimated) == (0, Usage(input_tokens=12, output_tokens=3), False)
+
+
+def test_attempts_before_a_stale_answer_that_may_be_billed_are_charged() -> None:
+    lost = settled(lost_nano=70)
+    assert (lost.cost_nano, lost.estimated) == (70, True)
+    both = settled(lost_nano=70, unanswered=True)
+    assert (both.cost_nano, both.usage) == (120, Usage(input_tokens=900, output_tokens=100))
