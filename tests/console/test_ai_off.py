@@ -64,7 +64,7 @@ async def test_pages_are_of_use_without_a_model(
     assert bool(console.caller.requests) is asked
 
     await browser.open("/keys")
-    await browser.send("/keys", name="second", scopes="inference")
+    await browser.send("/keys", name="second")
     assert key_on(browser.page) != key
     for path in ("/usage", "/budgets", "/docs", "/docs/quickstart"):
         await browser.open(path)

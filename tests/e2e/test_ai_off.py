@@ -54,7 +54,7 @@ async def test_the_product_is_of_use_without_a_model(alone: TenfoldProcess, brow
     assert any(link.startswith("/docs/") for link in page.links)
 
     await browser.open("/keys")
-    await browser.send("/keys", name="second", scopes="usage")
+    await browser.send("/keys", name="second", scope="usage")
     usage_key = key_on(browser.page)
     for path in ("/usage", "/budgets", "/docs", "/docs/guides/slo"):
         await browser.open(path)
@@ -68,6 +68,7 @@ async def test_the_product_is_of_use_without_a_model(alone: TenfoldProcess, brow
 
     def standings() -> dict[str, dict[str, object]]:
         reply = httpx.get(f"{alone.url}/api/v1/slo", headers={"authorization": f"Bearer {usage_key}"})
+        assert reply.status_code == 200, reply.text
         return {each["name"]: each for each in reply.json()["data"]}
 
     def all_are_measured() -> bool:
