@@ -104,6 +104,19 @@ def test_quick_failures_among_slow_answers_are_not_all_there_is() -> None:
             assert attempts.state() == "closed", number
 
 
+def test_calls_that_were_cut_off_together_are_not_a_row_of_failures() -> None:
+    """One connection that breaks may take many of them along: the next one shows how it is."""
+    attempts = Attempts()
+    for _ in range(2_000):
+        attempts.now += 0.004
+        attempts.succeed()
+    running = [attempts.begin() for _ in range(20)]
+    for began in running:
+        attempts.now += 0.05
+        attempts.health.failed(attempts.now, "stream", began=began)
+    assert attempts.state() == "closed"
+
+
 @pytest.mark.parametrize("fault", ["connect", "timeout", "status", "stream", "malformed"])
 def test_every_fault_counts(fault: str) -> None:
     attempts = Attempts()
@@ -192,6 +205,17 @@ def test_one_probe_at_a_time_and_two_that_succeed_close_it() -> None:
     attempts.succeed(0.2)
     assert attempts.state() == "closed"
     assert attempts.told == ["open", "closed"]
+
+
+def test_once_closed_what_was_before_is_forgotten() -> None:
+    attempts = Attempts()
+    attempts.end_well(attempts.half_open())
+    attempts.succeed()
+    for _ in range(4):
+        attempts.fail()
+    assert attempts.state() == "closed"
+    attempts.fail()
+    assert attempts.state() == "open"
 
 
 def test_a_probe_that_fails_opens_it_again() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from tenfold.app.telemetry.metrics import HELP
+from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import uuid7
 from tenfold.health import Healths, TargetHealth
 from tenfold.health.fake import FakeBreakerRows
 from tenfold.health.ports import BreakerRows
 from tenfold.health.queries import TOPIC, PostgresBreakerRows
+from tenfold.health.types import SharedState
 from tenfold.store import Changes, Store
 
 
@@ -145,6 +147,38 @@ async def test_without_the_database_each_goes_by_itself_and_tells_what_is_true_l
     await heard(one)
     told = {(state.provider, state.model): state.state for state in await rows.read()}
     assert told == {("a", "n"): "closed", ("b", "m"): "open"}, "what is over is not told"
+
+
+async def test_what_could_not_be_told_is_told_when_the_database_is_back(clock: Clock) -> None:
+    rows = FakeBreakerRows(clock)
+    (one,) = processes(rows, clock, 1)
+    break_it(one.of("a", "m"), clock.now)
+    rows.away = True
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await one.sync()
+    rows.away = False
+    await one.sync()
+    (told,) = await rows.read()
+    assert told.state == "open"
+
+
+async def test_what_is_found_here_while_others_are_read_stands(clock: Clock) -> None:
+    class SlowRows(FakeBreakerRows):
+        async def read(self) -> list[SharedState]:
+            states = await super().read()
+            break_it(one.of("a", "m"), clock.now)
+            return states
+
+    rows = SlowRows(clock)
+    (one,) = processes(rows, clock, 1)
+    closed = SharedState(provider="a", model="m", state="closed", holder=uuid7(), change_id=uuid7(), left_s=0)
+    await rows.write([closed])
+    one.of("a", "m")
+    await one.sync()
+    assert one.of("a", "m").state == "open"
+    await heard(one)
+    assert [state.state for state in await FakeBreakerRows.read(rows)] == ["open"]
 
 
 async def test_rows_of_targets_nobody_has_here_are_passed_over(rows: BreakerRows, clock: Clock) -> None:

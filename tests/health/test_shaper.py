@@ -187,6 +187,21 @@ def test_who_is_cancelled_as_his_turn_comes_hands_it_on() -> None:
     waits(work())
 
 
+def test_who_gave_up_is_passed_over_before_he_knows() -> None:
+    async def work() -> None:
+        shaper = filled(Shaper(1), 1)
+        first, second = (asyncio.create_task(shaper.enter(60)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        shaper.leave(limited=False, rtt_s=None)
+        assert await second
+        assert (shaper.in_flight, shaper.waiting) == (1, 0)
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    waits(work())
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["enter", "try", "leave", "limited", "cancel", "pass"]), st.integers(0, 100)), max_size=60
 )

@@ -156,21 +156,29 @@ class TargetHealth:
         """The whole reply is there: `first_s` after `begin` its first token (or the whole of it, where it came as one),
         `total_s` after `begin` its end."""
         self.in_flight -= 1
-        if first_s >= self.latency_s:
-            self.latency_s, self._latency_at = first_s, now
-        else:
-            self._note_latency(now, first_s)
-        before = self.duration_s
-        self.duration_s = before + (total_s - before) * _DURATION_WEIGHT if before else total_s
+        above_s = self.latency_s - first_s
+        if above_s <= 0:  # peak EWMA: up at once, down slowly
+            self.latency_s = first_s
+            self._latency_at = now
+        elif now > self._latency_at:
+            self.latency_s = first_s + above_s * exp((self._latency_at - now) / LATENCY_DECAY_S)
+            self._latency_at = now
+        before_s = self.duration_s
+        self.duration_s = before_s + (total_s - before_s) * _DURATION_WEIGHT if before_s else total_s
         if self._uneasy:
             self._succeeded(now, first_s, now - total_s + _ROUNDING_S)
+            return
+        window = self._window
+        if now < window.ends:
+            window.calls += 1
+            window.here += 1
         else:
-            self._window.count(now, 1, 0, 0, self.begun)
+            window.count(now, 1, 0, 0, self.begun)
 
     def failed(self, now: float, fault: Fault, *, began: float | None = None) -> None:
         self.in_flight -= 1
         if fault == "timeout" and began is not None:
-            self._note_latency(now, now - began)
+            self.latency_s, self._latency_at = max(self.latency_s, now - began), now
         if self.state == "open" or (began is not None and began < self._since):
             return
         if self.state == "half_open":
@@ -253,16 +261,6 @@ class TargetHealth:
         )
 
     # -- inside ------------------------------------------------------------------------------
-
-    def _note_latency(self, now: float, sample_s: float) -> None:
-        """Peak EWMA: up at once, down slowly."""
-        above_s = self.latency_s - sample_s
-        if above_s > 0:
-            since_s = now - self._latency_at
-            if since_s <= 0:
-                return
-            sample_s += above_s * exp(-since_s / LATENCY_DECAY_S)
-        self.latency_s, self._latency_at = sample_s, now
 
     def _succeeded(self, now: float, first_s: float, began: float) -> None:
         """A success that is more than a count."""

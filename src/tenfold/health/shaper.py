@@ -53,8 +53,8 @@ class Shaper:
         return len(self._waiting)
 
     def try_enter(self) -> bool:
-        """Whether there is room right now. Overtakes nobody."""
-        if self.in_flight >= self.limit or self._waiting:
+        """Whether there is room right now. Overtakes nobody: while somebody waits there is none."""
+        if self.in_flight >= self.limit:
             return False
         self.in_flight += 1
         return True
