@@ -23,6 +23,9 @@ DIRECTORY_TABLES = {
     "tenant_changes",  # what processes keep in memory of a tenant, and must read again
     "common_changes",  # the same of what is no tenant's
     "breaker_states",  # which circuit breakers of providers are open, for all processes
+    "operator_flags",  # feature flags of the whole installation
+    "operator_kills",  # what is switched off for all tenants
+    "operator_flag_changes",  # and who changed which of them
     "budget_holders",  # process -> tenants in which it has leases
     "budget_alert_tenants",  # tenants that have alerts to deliver
 }

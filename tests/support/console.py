@@ -19,7 +19,7 @@ from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.fake import FakeSlo, FakeUsage
-from tenfold.console.services import ConsoleServices, MoneyServices
+from tenfold.console.services import ConsoleServices, FlagServices, MoneyServices
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.ids import uuid7
@@ -31,6 +31,9 @@ from tenfold.ledger.budgets.handlers import BudgetAdmin
 from tenfold.ledger.budgets.types import Budget
 from tenfold.limits.fake import FakeLimitRows
 from tenfold.limits.handlers import LimitAdmin
+from tenfold.rollout.book import Flags, RolloutBook
+from tenfold.rollout.fake import FakeRolloutRows
+from tenfold.rollout.handlers import FlagAdmin
 from tests.ledger.samples import receipt
 from tests.support.passwords import cheap_passwords
 
@@ -79,6 +82,8 @@ class FakeConsole:
     slo: FakeSlo
     budgets: Budgeting
     limits: LimitAdmin
+    flags: FlagAdmin
+    flag_book: RolloutBook
     parked: FakeParkedRows
     tickets: Tickets
     _budget_rows: FakeBudgetRows
@@ -140,6 +145,9 @@ async def fake_console(
     switches, recorder, slo = FakeSwitches(), FakeRecorder(), FakeSlo()
     budget_rows = FakeBudgetRows(clock)
     budgets, limits = Budgeting(budget_rows, BudgetAdmin(budget_rows, clock)), LimitAdmin(FakeLimitRows(), clock)
+    flag_rows = FakeRolloutRows()
+    flags, flag_book = FlagAdmin(flag_rows, clock), RolloutBook(flag_rows)
+    flag_rows.followers.append(flag_book.forget)
     parked = FakeParkedRows(clock)
     tickets = Tickets(parked)
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
@@ -160,6 +168,7 @@ async def fake_console(
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
+            flags=FlagServices(admin=flags, values=Flags(flag_book)),
             tickets=tickets,
             slo=slo,
             version="0.1.0",
@@ -182,6 +191,8 @@ async def fake_console(
             slo=slo,
             budgets=budgets,
             limits=limits,
+            flags=flags,
+            flag_book=flag_book,
             parked=parked,
             tickets=tickets,
             _budget_rows=budget_rows,

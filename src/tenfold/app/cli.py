@@ -10,6 +10,7 @@ import click
 from tenfold import __version__
 from tenfold.app.cli_budget import budget
 from tenfold.app.cli_chaos import chaos
+from tenfold.app.cli_flag import flag, kill
 from tenfold.app.cli_limit import limit
 from tenfold.app.cli_parts import FAILED, configured, fail, json_option, paged, run, show, table
 from tenfold.app.cli_report import report
@@ -219,7 +220,7 @@ def _report(results: "list[tuple[str, bool, str]]", as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-for more in (budget, limit, report, chaos):
+for more in (budget, limit, report, chaos, flag, kill):
     main.add_command(more)
 
 

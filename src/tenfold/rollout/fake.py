@@ -1,5 +1,6 @@
 """RolloutRows in memory, for tests of whatever stands on flags and switches."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from msgspec import json
@@ -11,12 +12,13 @@ from tenfold.rollout.types import MAX_FLAG_BYTES, MAX_FLAGS, MAX_KILLS, Change, 
 
 class FakeRolloutRows:
     """Set `away` to make every method raise StoreUnavailable. `told` are those whose flags or switches were told to
-    have changed, in order: tenants, and None for the installation."""
+    have changed, in order: tenants, and None for the installation; `followers` are called with the same, at once."""
 
     def __init__(self) -> None:
         self.away = False
         self.reads = 0
         self.told: list[TenantId | None] = []
+        self.followers: list[Callable[[TenantId | None], None]] = []
         self._flags: dict[UUID, Flag] = {}
         self._kills: dict[UUID, Kill] = {}
         self._changes: list[Change] = []
@@ -120,6 +122,8 @@ class FakeRolloutRows:
     def _log(self, change: Change) -> None:
         self._changes.append(change)
         self.told.append(change.tenant_id)
+        for forget in self.followers:
+            forget(change.tenant_id)
 
     def _answer(self) -> None:
         if self.away:
