@@ -45,9 +45,9 @@ async def routes(tmp_path: Path, text: str) -> dict[str, Route]:
     try:
         return {route.model: route for route in build_routes(read, providers, built_in, BOOK)}
     finally:
-        for provider in providers.values():
-            if provider is not OFFLINE:
-                await provider.aclose()
+        for seat in (seat for seats in providers.values() for seat in seats):
+            if seat.provider is not OFFLINE:
+                await seat.provider.aclose()
 
 
 def price(route: Route, target: int = 0) -> int | None:

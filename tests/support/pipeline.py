@@ -23,10 +23,14 @@ from tenfold.core.principal import ALL_SCOPES, Principal
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
 from tenfold.inference.ceilings import Ceilings
+from tenfold.inference.degrade import Degrade
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.lookup import Lookup, Policy
 from tenfold.inference.pipeline import Pipeline
-from tenfold.inference.ports import ClientDialect
+from tenfold.inference.planner import Planner
+from tenfold.inference.policy import DEFAULT_POLICY, Balance, Feature
+from tenfold.inference.policy import Policy as RoutePolicy
+from tenfold.inference.ports import ClientDialect, Parking, Switches
 from tenfold.inference.route import Route, Router, Target
 from tenfold.ledger.idempotency.fake import FakeIdempotencyRows
 from tenfold.ledger.idempotency.ports import IdempotencyRows
@@ -219,7 +223,9 @@ def principal(slug: str = "acme") -> Principal:
 
 class World:
     """A pipeline and everything around it. Upstreams are named `openai`, `anthropic`, `gemini`; any other name is an
-    OpenAI-compatible server. `upstream_model`: their name for `m`; `ask_usage` as the setting `stream_usage`."""
+    OpenAI-compatible server. `upstream_model`: their name for `m`; `ask_usage` as the setting `stream_usage`. `route`:
+    what the route `m` may do; `models`: the model that each upstream serves, by the upstream's name, `m` unless said.
+    """
 
     def __init__(
         self,
@@ -236,6 +242,13 @@ class World:
         keys: IdempotencyRows | None = None,
         ceilings: Ceilings | None = None,
         broken_streams: Literal["bound", "received"] = "bound",
+        route: RoutePolicy = DEFAULT_POLICY,
+        models: Mapping[str, str] | None = None,
+        balance: Balance = "order",
+        features: Mapping[str, Feature] | None = None,
+        parking: Parking | None = None,
+        switches: Switches | None = None,
+        dice: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.transports = {name: FakeTransport(script) for name, script in scripts.items()}
         self.admission = FreeAdmission(max_in_flight, ceilings)
@@ -253,14 +266,20 @@ class World:
                 ask_usage=ask_usage,
                 max_output_tokens=MODEL_OUTPUT,
                 broken_streams=broken_streams,
+                model=(models or {}).get(name, MODEL),
+                balance=balance,
             )
             for name, transport in self.transports.items()
         )
-        self.router = Router([Route(model=MODEL, targets=targets)])
+        self.targets = dict(zip(self.transports, targets, strict=True))
+        self.router = Router([Route(model=MODEL, targets=targets, policy=route)])
+        lookup = Lookup(self.cache, policy)
         self.pipeline = Pipeline(
             admit=self.admission.admit,
             router=self.router,
-            lookup=Lookup(self.cache, policy),
+            lookup=lookup,
+            planner=Planner(switches=switches, ceilings=ceilings, dice=dice),
+            degrade=Degrade(lookup=lookup, features=features, parking=parking),
             sink=self.outcomes,
             idempotency=Idempotency(
                 self.keys if keys is None else keys,

@@ -74,8 +74,8 @@ class Accounting:
         self._clock = clock
         self._directory = settings.home / JOURNALS
         self.members = Members(store)
-        self._changes = Changes(store)
-        self.flags = follow_flags(store, self._changes)
+        self.changes = Changes(store)
+        self.flags = follow_flags(store, self.changes)
         self.receipt_rows = PostgresReceiptRows(store, effects=(settle_receipts, roll_up_receipts))
         self.report_rows = PostgresReportRows(store, adjust_periods)
         self.budget_rows = DefaultedBudgetRows(store, default_budgets(settings.budgets), clock)
@@ -114,9 +114,9 @@ class Accounting:
     async def start(self) -> None:
         """What dead processes left is taken over first. Raises StoreUnavailable, OSError."""
         await self.members.join()
-        self._changes.follow(LIMITS_TOPIC, self._limit_book.forget)
-        self._changes.follow(BUDGETS_TOPIC, self.budgets.forget)
-        await self._changes.start()
+        self.changes.follow(LIMITS_TOPIC, self._limit_book.forget)
+        self.changes.follow(BUDGETS_TOPIC, self.budgets.forget)
+        await self.changes.start()
         await self.flags.start()
         journal = await asyncio.to_thread(Journal.open, self._directory, self.members.id, self._batch, self._clock)
         self.receipts = ReceiptWriter(self.receipt_rows, journal, self._clock)
@@ -131,7 +131,7 @@ class Accounting:
 
     def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
         yield "app.members", self.members.run()
-        yield "app.changes", self._changes.run()
+        yield "app.changes", self.changes.run()
         yield "app.flags", self.flags.run()
         yield "app.receipts", self.receipts.run()
         yield "app.recovery", self.recovery.run()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tenfold.app.database import open_database
 from tenfold.app.settings import Settings, SettingsError, environment
-from tenfold.app.upstreams import OFFLINE, build_providers, unpriced
+from tenfold.app.upstreams import OFFLINE, Seat, build_providers, unpriced
 from tenfold.core.clock import SystemClock
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 from tenfold.ledger.prices import PriceBook
@@ -27,12 +27,21 @@ async def check_providers(settings: Settings, name: str | None = None) -> list[C
     if name is not None and name not in settings.providers:
         raise SettingsError(f"no provider {name!r} is configured; known: {', '.join(settings.providers) or 'none'}")
     offline = OfflineProvider(OpenAIWire(), OfflineEmbedder(), SystemClock())
-    providers = build_providers(settings, environment(), offline) or {OFFLINE: offline}
+    seats = build_providers(settings, environment(), offline)
+    wanted = [(_label(seat, seated), seat.provider) for seated in seats.values() for seat in seated]
     try:
-        return [await _provider(label, provider) for label, provider in providers.items() if name in (None, label)]
+        return [
+            await _provider(label, provider)
+            for label, provider in wanted or [(OFFLINE, offline)]
+            if name in (None, label.partition(",")[0])
+        ]
     finally:
-        for provider in {offline, *providers.values()}:
+        for provider in {offline, *(provider for _, provider in wanted)}:
             await provider.aclose()
+
+
+def _label(seat: Seat, seated: list[Seat]) -> str:
+    return f"{seat.name}, key {seat.number + 1}" if len(seated) > 1 else seat.name
 
 
 async def _provider(label: str, provider: Provider) -> Check:

@@ -214,7 +214,8 @@ def _attempts(route: Route) -> list[_Attempt]:
             facts=target.provider.facts if isinstance(target.provider, HttpProvider) else None,
             number=number,
         )
-        for number, target in enumerate(route.targets)
+        for number in range(len(route.targets) * (1 + route.policy.retries))
+        for target in (route.targets[number % len(route.targets)],)
     ]
 
 

@@ -23,7 +23,7 @@ from tenfold.app.database import Database, watch
 from tenfold.app.flagging import flag_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
-from tenfold.app.routing import breaker_policy, features_of, refuse_impossible_ceilings
+from tenfold.app.routing import breaker_policy, features_of, oldest_stale_s, refuse_impossible_ceilings
 from tenfold.app.settings import Settings, environment
 from tenfold.app.slo.alerts import SloAlerts
 from tenfold.app.slo.book import SloBook, boot_of_machine
@@ -47,6 +47,8 @@ from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
 from tenfold.edge.gateway import Dialects, Gateway
 from tenfold.health import Healths
+from tenfold.health.queries import TOPIC as BREAKERS_TOPIC
+from tenfold.health.queries import PostgresBreakerRows
 from tenfold.inference.degrade import Degrade
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
@@ -102,6 +104,7 @@ class Service:
             max_bytes=settings.cache.max_bytes,
             max_entry_bytes=settings.cache.max_entry_bytes,
             ttl_s=settings.cache.ttl_s,
+            stale_s=oldest_stale_s(settings),
         )
         self._metrics.add_source(lambda: _cache_figures(cache))
 
@@ -113,7 +116,9 @@ class Service:
         seats = build_providers(settings, environment(), offline, self.batch)
         for provider in {*(seat.provider for seated in seats.values() for seat in seated), *built_in.values()}:
             self._resources.push_async_callback(provider.aclose)
-        healths = Healths(policy=breaker_policy(settings))
+        healths = Healths(PostgresBreakerRows(store), accounting.members.id, policy=breaker_policy(settings))
+        accounting.changes.follow(BREAKERS_TOPIC, healths.hear)
+        self._keep(healths.run(), "app.breakers")
         self._metrics.add_source(healths.figures)
         routes = build_routes(settings, seats, built_in, PriceBook.load(), healths)
         refuse_impossible_ceilings(settings, routes, self._clock.now().timestamp())
@@ -127,7 +132,7 @@ class Service:
             router=router,
             lookup=lookup,
             planner=Planner(switches=switches, ceilings=ceilings(settings)),
-            degrade=Degrade(lookup=lookup, features=features_of(settings)),
+            degrade=Degrade(lookup=lookup, features=features_of(settings), parking=accounting.tickets),
             sink=feed,
             idempotency=accounting.idempotency,
             coalesce=settings.cache.coalesce,

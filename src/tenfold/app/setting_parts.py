@@ -1,9 +1,14 @@
-"""What the modules of setting tables share: how strict a table is, and the hint about a name that nobody knows."""
+"""What the modules of setting tables share: how strict a table is, and the hint about a name that nobody knows, and
+amounts of money."""
 
 import difflib
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from tenfold.core.money import parse_usd
 
 
 class Table(BaseModel):
@@ -17,3 +22,16 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     known = sorted(valid)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def amount_usd(value: object) -> object:
+    """An amount above 0, exactly as written. TOML has numbers, the environment text."""
+    if value is None:
+        return None
+    text = format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
+    if parse_usd(text) == 0:
+        raise ValueError("an amount is above 0; leave the key out where nothing is to be limited")
+    return Decimal(text.strip())
+
+
+Usd = Annotated[Decimal | None, BeforeValidator(amount_usd)]

@@ -7,25 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
 from tenfold.app.setting_parts import Table as _Table
-from tenfold.app.setting_parts import nearest
+from tenfold.app.setting_parts import Usd, amount_usd, nearest
 from tenfold.app.slo_tables import SloTables
-from tenfold.core.money import NANO_PER_USD, format_usd, parse_usd
+from tenfold.core.money import NANO_PER_USD, format_usd
 from tenfold.limits.types import MAX_AMOUNT, MAX_SLOTS
 
 
-def _usd(value: object) -> object:
-    """An amount above 0, exactly as written. TOML has numbers, the environment text."""
-    if value is None:
-        return None
-    text = format(Decimal(repr(value)), "f") if isinstance(value, float) else str(value)
-    if parse_usd(text) == 0:
-        raise ValueError("an amount is above 0; leave the key out where nothing is to be limited")
-    return Decimal(text.strip())
-
-
 def _usd_rate(value: object) -> object:
-    amount = _usd(value)
+    amount = amount_usd(value)
     if isinstance(amount, Decimal) and amount * NANO_PER_USD > MAX_AMOUNT:
         raise ValueError(f"a rate is at most {format_usd(MAX_AMOUNT)} USD")
     return amount
@@ -36,7 +27,6 @@ def _referenced(value: str | None, key: str) -> None:
         raise ValueError(f'{key} must be "env:NAME" or "file:PATH", so that no secret stands in this file')
 
 
-Usd = Annotated[Decimal | None, BeforeValidator(_usd)]
 UsdRate = Annotated[Decimal | None, BeforeValidator(_usd_rate)]
 Count = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
 Slots = Annotated[int | None, Field(ge=1, le=MAX_SLOTS)]
@@ -93,6 +83,17 @@ class ProviderSettings(_Table):
     )
     base_url: str | None = Field(None, description="As the vendor's own SDK takes it: OpenAI's ends in /v1.")
     api_key: str | None = Field(None, description='"env:NAME" or "file:PATH"; read at start, never shown again.')
+    api_keys: list[str] = Field(
+        default_factory=list,
+        description="Several such references, in place of api_key: calls are spread over the keys.",
+    )
+    region: str | None = Field(None, description="Where it computes, for routes that allow certain `regions` only.")
+    max_concurrency: int = Field(
+        4096,
+        ge=1,
+        le=65536,
+        description="Most calls at once with each key, per process; fewer when the provider is found to take fewer.",
+    )
     prices: str | None = Field(
         None, description="Whose price list applies (a provider id of the price data); default: told from base_url."
     )
@@ -115,16 +116,27 @@ class ProviderSettings(_Table):
     def _needs(self) -> "ProviderSettings":
         if self.kind != "offline" and not self.base_url:
             raise ValueError(f"a provider of kind {self.kind!r} needs base_url")
-        _referenced(self.api_key, "api_key")
+        for key in self.keys:
+            _referenced(key, "api_key")
+        if self.api_key is not None and self.api_keys:
+            raise ValueError("give api_key or api_keys, not both")
+        if len(set(self.api_keys)) != len(self.api_keys):
+            raise ValueError("api_keys names a key twice")
         if self.usage_lookup is not None and not _LOOKUP.fullmatch(self.usage_lookup):
             raise ValueError("usage_lookup must be a path with {request_id} in it, such as /usage/{request_id}")
         return self
+
+    @property
+    def keys(self) -> list[str]:
+        """References to the keys there are."""
+        return self.api_keys or ([self.api_key] if self.api_key is not None else [])
 
 
 class TargetSettings(_Table):
     provider: str = Field(description="Name of a [providers.*] table.")
     upstream: str | None = Field(None, description="The upstream's name of the model; default: the model's own name.")
     price: PriceSettings | None = Field(None, description="Own price; default: the dated price data.")
+    weight: int = Field(1, ge=1, le=1_000_000, description='Share of the calls, with balance = "weights".')
 
 
 class ModelSettings(_Table):
@@ -135,6 +147,10 @@ class ModelSettings(_Table):
         default_factory=list, description="Several upstreams, tried in this order; instead of `provider`."
     )
 
+    balance: Literal["order", "latency", "weights"] = Field(
+        "order",
+        description="How calls are spread over the targets: in order, to the less loaded of two drawn, or by weight.",
+    )
     max_request_usd: Usd = Field(
         None, description="What one call of this model may cost at most, in place of budgets.max_request_usd."
     )
@@ -275,6 +291,9 @@ class Settings(_Table):
     database: DatabaseSettings = Field(default_factory=lambda: DatabaseSettings())
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
+    routes: dict[str, RouteSettings] = Field(default_factory=dict)
+    features: dict[str, FeatureSettings] = Field(default_factory=dict)
+    breakers: BreakerSettings = Field(default_factory=lambda: BreakerSettings())
     cache: CacheSettings = Field(default_factory=lambda: CacheSettings())
     limits: LimitSettings = Field(default_factory=lambda: LimitSettings())
     budgets: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
@@ -296,3 +315,14 @@ class Settings(_Table):
                     hint = nearest(name, self.providers)
                     raise ValueError(f'models."{model}" names provider {name!r}, which is not configured{hint}')
         return self
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> "Settings":
+        for name, route in self.routes.items():
+            check_route(name, route, self.models, self.routes, self._regions_of)
+        return self
+
+    def _regions_of(self, model: str) -> set[str | None]:
+        entry = self.models[model]
+        names = [entry.provider] if entry.provider else [target.provider for target in entry.targets]
+        return {self.providers[name].region for name in names}

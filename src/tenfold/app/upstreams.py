@@ -1,10 +1,13 @@
 """Providers, routes and prices out of the settings: which model goes where and what it costs."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
+from tenfold.app.routing import breaker_policy, models_of, policy_of
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
 from tenfold.core.write_batch import WriteBatch
+from tenfold.health import Healths, Shaper
 from tenfold.inference.route import PriceList, Quote, Route, Target
 from tenfold.ledger.prices import PriceBook
 from tenfold.ledger.prices import Quote as ListQuote
@@ -18,6 +21,16 @@ from tenfold.providers.transport import HttpClient, InvalidHeader, InvalidOrigin
 _CHECK_PATHS = {"openai": "/models", "anthropic": "/v1/models", "gemini": "/v1beta/models"}
 
 OFFLINE = "offline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """One key of a provider: its connections, and how many calls it is found to take at once."""
+
+    name: str  # of the provider, as in the settings
+    provider: Provider
+    shaper: Shaper
+    number: int
 
 
 class _Listed:
@@ -51,20 +64,31 @@ def _quote(price: PriceSettings) -> ListQuote:
 
 def build_providers(
     settings: Settings, environment: Mapping[str, str], offline: Provider, batch: WriteBatch | None = None
-) -> dict[str, Provider]:
-    """The configured providers by name; `offline` stands for every one of that kind. Raises SettingsError for a key
-    that is not there or a URL that is none."""
-    return {
-        name: offline if entry.kind == OFFLINE else _http_provider(name, entry, environment, batch)
-        for name, entry in settings.providers.items()
-    }
+) -> dict[str, list[Seat]]:
+    """The configured providers by name, once for each of their keys; `offline` stands for every one of that kind.
+    Raises SettingsError for a key that is not there or a URL that is none."""
+    seats: dict[str, list[Seat]] = {}
+    for name, entry in settings.providers.items():
+        keys: list[str | None] = [*entry.keys] or [None]
+        seats[name] = [
+            Seat(
+                name=name,
+                provider=offline if entry.kind == OFFLINE else _http_provider(name, entry, key, environment, batch),
+                shaper=Shaper(entry.max_concurrency),
+                number=number,
+            )
+            for number, key in enumerate(keys)
+        ]
+    return seats
 
 
 def refuse_unusable(settings: Settings, environment: Mapping[str, str]) -> None:
     """What would keep every worker from starting is told once, before any of them. Raises SettingsError."""
     for name, entry in settings.providers.items():
         if entry.kind != OFFLINE:
-            _http_provider(name, entry, environment, None)
+            keys: list[str | None] = [*entry.keys] or [None]
+            for key in keys:
+                _http_provider(name, entry, key, environment, None)
     try:
         if settings.telemetry.otlp_endpoint:
             Origin.parse(settings.telemetry.otlp_endpoint)
@@ -73,31 +97,58 @@ def refuse_unusable(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def build_routes(
-    settings: Settings, providers: Mapping[str, Provider], built_in: Mapping[str, Provider], book: PriceBook
+    settings: Settings,
+    seats: Mapping[str, list[Seat]],
+    built_in: Mapping[str, Provider],
+    book: PriceBook,
+    healths: Healths | None = None,
 ) -> list[Route]:
-    """A route for each configured model, and for each of `built_in` (model to provider) under its own name."""
+    """A route for each configured model and route, and for each of `built_in` (model to provider) under its own
+    name."""
+    healths = healths or Healths(policy=breaker_policy(settings))
+    targets = {
+        model: _targets(model, entry, settings, seats, book, healths) for model, entry in settings.models.items()
+    }
     routes = [
-        Route(model=model, targets=tuple(_targets(model, entry, settings, providers, book)))
-        for model, entry in settings.models.items()
+        Route(
+            model=name,
+            targets=tuple(target for model in models_of(settings, name) for target in targets[model]),
+            policy=policy_of(settings, name),
+        )
+        for name in dict.fromkeys((*settings.models, *settings.routes))
     ]
     free = PriceSettings(input=0)  # it runs on this machine: its price is known to be nothing
     for model, provider in built_in.items():
-        if model not in settings.models:
-            target = Target(provider=provider, upstream_model=model, prices=_Own(free))
+        if model not in settings.models and model not in settings.routes:
+            health = healths.of(provider.name, model)
+            target = Target(provider=provider, upstream_model=model, prices=_Own(free), health=health)
             routes.append(Route(model=model, targets=(target,)))
     return routes
 
 
 def _targets(
-    model: str, entry: ModelSettings, settings: Settings, providers: Mapping[str, Provider], book: PriceBook
+    model: str,
+    entry: ModelSettings,
+    settings: Settings,
+    seats: Mapping[str, list[Seat]],
+    book: PriceBook,
+    healths: Healths,
 ) -> list[Target]:
     targets = []
-    for name, upstream_model, price in _wanted(model, entry):
+    for (name, upstream_model, price, weight), seat in _seated(model, entry, seats):
         seller = settings.providers[name]
         limits = book.limits(_lists(seller, book), upstream_model)
+        several = len(seats[name]) > 1
         targets.append(
             Target(
-                provider=providers[name],
+                model=model,
+                health=healths.of(name, upstream_model),
+                shaper=seat.shaper,
+                region=seller.region,
+                weight=weight,
+                # Several keys are there to share the load, whatever is said of the order of the targets.
+                balance="latency" if several and entry.balance == "order" and len(entry.targets) < 2 else entry.balance,
+                provider=seat.provider,
                 upstream_model=upstream_model,
                 prices=_prices(price, settings.budgets.default_price, seller, upstream_model, book),
                 ask_usage=seller.stream_usage,
@@ -112,17 +163,29 @@ def _targets(
 def unpriced(settings: Settings, book: PriceBook, at: datetime) -> Iterator[tuple[str, str]]:
     """Model and provider of each target whose calls are refused because nobody knows their price."""
     for model, entry in settings.models.items():
-        for name, upstream_model, price in _wanted(model, entry):
+        for name, upstream_model, price, _ in _wanted(model, entry):
             prices = _prices(price, settings.budgets.default_price, settings.providers[name], upstream_model, book)
             if prices.quote(at) is None:
                 yield model, name
 
 
-def _wanted(model: str, entry: ModelSettings) -> list[tuple[str, str, PriceSettings | None]]:
-    """Provider, the upstream's name of the model, and its own price, for each target."""
+_Wanted = tuple[str, str, PriceSettings | None, int]
+
+
+def _wanted(model: str, entry: ModelSettings) -> list[_Wanted]:
+    """Provider, the upstream's name of the model, its own price and its weight, for each target."""
     if entry.provider is not None:
-        return [(entry.provider, entry.upstream or model, entry.price)]
-    return [(target.provider, target.upstream or model, target.price or entry.price) for target in entry.targets]
+        return [(entry.provider, entry.upstream or model, entry.price, 1)]
+    return [
+        (target.provider, target.upstream or model, target.price or entry.price, target.weight)
+        for target in entry.targets
+    ]
+
+
+def _seated(model: str, entry: ModelSettings, seats: Mapping[str, list[Seat]]) -> Iterator[tuple[_Wanted, Seat]]:
+    for wanted in _wanted(model, entry):
+        for seat in seats[wanted[0]]:
+            yield wanted, seat
 
 
 def _prices(
@@ -141,10 +204,10 @@ def _lists(provider: ProviderSettings, book: PriceBook) -> str:
 
 
 def _http_provider(
-    name: str, entry: ProviderSettings, environment: Mapping[str, str], batch: WriteBatch | None
+    name: str, entry: ProviderSettings, key: str | None, environment: Mapping[str, str], batch: WriteBatch | None
 ) -> HttpProvider:
     whose = f"providers.{name}"
-    api_key = secret(entry.api_key, environment, whose)
+    api_key = secret(key, environment, whose)
     try:
         origin = Origin.parse(entry.base_url or "")
         client = HttpClient(

@@ -279,6 +279,13 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     status: int = 502
 
 
+class Restarted(Struct, frozen=True, kw_only=True, tag="restarted"):
+    """Never an upstream's, so no ChatEvent: what came before it is void, the reply begins anew."""
+
+    provider: str
+    model: str
+
+
 class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     """The provider said in its own protocol that the reply is complete."""
 

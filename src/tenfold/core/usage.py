@@ -17,3 +17,6 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     output_audio_tokens: int = 0
     output_image_tokens: int = 0
     reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})

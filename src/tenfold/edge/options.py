@@ -10,8 +10,11 @@ from tenfold.core.money import parse_usd
 _MAX_LABEL = 200
 _CACHE_DIRECTIVES = frozenset({"no-store", "no-cache", "exact"})
 _EXPLAIN_BUDGET = "budget"
-_EXPLAINS = frozenset({_EXPLAIN_BUDGET})
+_EXPLAINS = frozenset({_EXPLAIN_BUDGET, "route"})
+_MOST_DEADLINE_MS = 3_600_000
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_RETRY_COUNT = b"x-stainless-retry-count"  # the vendors' SDKs count their own retries there, from 0
+_RETRIED = CallOptions(client_retry=True)
 _VENDOR_HEADERS = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
 _READ = frozenset(
     {
@@ -23,6 +26,7 @@ _READ = frozenset(
         b"tenfold-approve-cost-usd",
         b"tenfold-cache-control",
         b"tenfold-explain",
+        b"tenfold-deadline-ms",
         b"idempotency-key",
         b"traceparent",
         *_VENDOR_HEADERS,
@@ -33,7 +37,7 @@ _READ = frozenset(
 def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
     """Raises InvalidRequest for an option that cannot be meant."""
     if _READ.isdisjoint(headers):
-        return DEFAULT_OPTIONS
+        return DEFAULT_OPTIONS if headers.get(_RETRY_COUNT, b"0") == b"0" else _RETRIED
     explain = _words(headers, b"tenfold-explain", "Tenfold-Explain", _EXPLAINS)
     traceparent = headers.get(b"traceparent")
     return CallOptions(
@@ -44,6 +48,8 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
         max_cost_nano=_amount(headers, b"tenfold-max-cost-usd", "Tenfold-Max-Cost-Usd"),
         approved_cost_nano=_amount(headers, b"tenfold-approve-cost-usd", "Tenfold-Approve-Cost-Usd"),
         idempotency_key=_idempotency_key(headers),
+        deadline_ms=_deadline_ms(headers),
+        client_retry=headers.get(_RETRY_COUNT, b"0") != b"0",
         tell_budget=_EXPLAIN_BUDGET in explain,
         cache=_words(headers, b"tenfold-cache-control", "Tenfold-Cache-Control", _CACHE_DIRECTIVES),
         explain=explain,
@@ -72,6 +78,18 @@ def _amount(headers: Mapping[bytes, bytes], name: bytes, shown: str) -> int | No
         return parse_usd(value.decode("latin-1"))
     except ValueError as error:
         raise InvalidRequest(f"{shown}: {error}.", param=shown) from None
+
+
+def _deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
+    value = headers.get(b"tenfold-deadline-ms")
+    if value is None:
+        return None
+    if not value.isdigit() or not 1 <= int(value[:10]) <= _MOST_DEADLINE_MS:
+        raise InvalidRequest(
+            f"Tenfold-Deadline-Ms is a whole number of milliseconds from 1 to {_MOST_DEADLINE_MS}.",
+            param="Tenfold-Deadline-Ms",
+        )
+    return int(value)
 
 
 def _idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:

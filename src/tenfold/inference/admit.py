@@ -5,6 +5,7 @@ tenant. `reserve`, when a provider will be asked and what that may cost at most 
 budgets, and the draft of the receipt, so that a process killed from here on leaves a call that is accounted for.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from tenfold.core.call import Call
@@ -15,7 +16,7 @@ from tenfold.core.money import format_usd
 from tenfold.inference.bound import Bound, bound_of
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.ports import CallBudgets, CallLimits, FairShare, Journal, LimitHold, Reservation
-from tenfold.inference.route import Route
+from tenfold.inference.route import Target
 from tenfold.ledger.budgets.types import Spender
 
 _BYTES_PER_TOKEN = 4  # English text; only an estimate, put right when the call has ended
@@ -105,13 +106,13 @@ class Admit:
             raise
         call.admission = held
 
-    async def reserve(self, call: Call, route: Route) -> None:
+    async def reserve(self, call: Call, targets: Sequence[Target]) -> None:
         """Everything the call may use at most is set aside, and its receipt drafted: a provider may be asked.
         Raises PriceUnknown, CostCeilingExceeded, BudgetExceeded, RateLimited, Overloaded, StoreUnavailable."""
         held, peek = _held(call), call.peek
         assert peek is not None
         assert held.limits is not None
-        bound = bound_of(call, route)
+        bound = bound_of(call, targets)
         self._ceilings.check(call, bound)
         likely = peek.max_tokens if peek.max_tokens is not None else _LIKELY_OUTPUT_TOKENS
         output_tokens = 0 if bound.output_tokens == 0 else likely * peek.n
@@ -127,9 +128,10 @@ class Admit:
         self._journal.begin(call, bound)
         held.begun = True
 
-    async def reserve_again(self, call: Call) -> None:
-        """Room for one more attempt beside one that was given up and may be billed: that one's bound is lost, and the
-        draft of the receipt says so. Raises CostCeilingExceeded, BudgetExceeded, Overloaded, StoreUnavailable."""
+    async def reserve_again(self, call: Call, known_nano: int | None = None) -> None:
+        """Room for one more attempt beside one that was given up and may be billed: that one's bound is lost, or what
+        it is known to have cost, and the draft of the receipt says so. Raises CostCeilingExceeded, BudgetExceeded,
+        Overloaded, StoreUnavailable."""
         held = _held(call)
         bound, reservation = held.bound, held.reservation
         assert bound is not None and reservation is not None
@@ -145,9 +147,24 @@ class Admit:
         another = await self._budgets.reserve(_spender(call), bound.nano)
         held.given_up.append(reservation)
         held.reservation = another
-        call.lost_nano += bound.nano
+        if known_nano is None:
+            call.lost_nano += bound.nano
+        else:
+            assert call.usage is not None
+            call.earlier_nano += known_nano
+            call.earlier_usage = call.usage if call.earlier_usage is None else call.earlier_usage + call.usage
+            call.usage = None
         call.unanswered = False
         self._journal.begin(call, both)
+
+    def regain(self, call: Call) -> None:
+        """An attempt that was taken for lost turned out to be free."""
+        call.lost_nano -= self.bound_nano(call)
+
+    def bound_nano(self, call: Call) -> int:
+        """What one attempt of the call may cost, 10^-9 USD."""
+        bound = _held(call).bound
+        return 0 if bound is None else bound.nano
 
     def share(self, call: Call) -> None:
         """The call gets the stream of another one's provider call: it costs nothing, and has a receipt that says so

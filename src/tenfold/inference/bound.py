@@ -4,11 +4,13 @@ A token is at least one byte of what the client sent, since every tokenizer in u
 what providers add unasked, and what a request lets the model read beside its own text (`core.call.Reach`).
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from tenfold.core.call import Call, Reach
 from tenfold.core.errors import PriceUnknown
-from tenfold.inference.route import Cost, Route, Target
+from tenfold.inference.route import Cost, Target
 
 
 class Bound(Struct, frozen=True, kw_only=True, gc=False):
@@ -36,8 +38,9 @@ SEARCH_ROUNDS = 10
 _TEXT_ONLY = Reach()
 
 
-def bound_of(call: Call, route: Route) -> Bound:
-    """1.5 us for a plain text call. Raises PriceUnknown when a target has no price."""
+def bound_of(call: Call, targets: Sequence[Target]) -> Bound:
+    """Whichever of the targets serves the call. 1.5 us for a plain text call and one target. Raises PriceUnknown when a
+    target has no price."""
     peek = call.peek
     assert peek is not None
     reach = peek.reach
@@ -48,10 +51,10 @@ def bound_of(call: Call, route: Route) -> Bound:
     asked = peek.max_tokens
     most_input = most_output = 0
     dearest: Cost | None = None
-    for target in route.targets:
+    for target in targets:
         quote = target.quote(call.started_at)
         if quote is None:
-            raise _unknown(route, target)
+            raise _unknown(target)
         output = 0 if is_embedding else (target.most_output if asked is None else min(asked, MOST_OUTPUT)) * peek.n
         if is_embedding:
             input_tokens = text  # a window holds for each text of many
@@ -86,8 +89,8 @@ def _with_reach(reach: Reach, target: Target, text: int, body: int, output: int)
     return min(own, target.window), output * rounds
 
 
-def _unknown(route: Route, target: Target) -> PriceUnknown:
-    name = route.model
+def _unknown(target: Target) -> PriceUnknown:
+    name = target.model
     return PriceUnknown(
         f"No price is known for the model `{name}` at the provider `{target.provider.name}`, so the call was not "
         f'begun. The operator can set one: [models."{name}"] price = {{ input = "0.50", output = "1.50" }} (USD per '

@@ -1,18 +1,36 @@
-"""Stage 5, call: the attempts of a route, one after the other, until an upstream begins to answer.
+"""Stage 5, call: the attempts of a plan, one after the other, until an upstream begins to answer.
 
-A next target is tried only while the client has seen nothing and the failure is one another upstream may not share.
+Another attempt is made only while the client has seen nothing, or where the policy lets a stream begin again, and only
+for a failure that another attempt may not share.
 """
 
+import asyncio
 from asyncio import CancelledError
+from random import random
+from time import perf_counter
 
 from tenfold.core.call import Call
 from tenfold.core.chat import ChatRequest
-from tenfold.core.errors import TenfoldError, UnsupportedParameter, UpstreamError
+from tenfold.core.errors import (
+    BrokenStream,
+    DeadlineExceeded,
+    OutputInvalid,
+    Overloaded,
+    TenfoldError,
+    UnsupportedParameter,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from tenfold.health import Fault
 from tenfold.inference.admit import Admit
-from tenfold.inference.ports import ClientDialect
-from tenfold.inference.route import Route, Target
+from tenfold.inference.policy import Hedge, Policy
+from tenfold.inference.ports import ClientDialect, Sender
+from tenfold.inference.route import Choice, Plan, Target
 from tenfold.providers.facts import REQUEST_ID, attempt_id
 from tenfold.providers.ports import Exchange, Headers, WireRequest, was_sent
+
+DEADLINE = b"tenfold-deadline-ms"
 
 _CARRIED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"openai-processing-", b"openai-version")
 _PLAIN = frozenset((b"content-type", b"content-length", b"connection", b"date", b"transfer-encoding", b"server"))
@@ -22,12 +40,13 @@ _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 class Question:
     """What is asked, in the client's words and, once an attempt needs it, in canonical ones."""
 
-    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "target")
+    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "sender", "target")
 
     def __init__(self, call: Call, dialect: ClientDialect) -> None:
         self.call = call
         self.dialect = dialect
         self.target: Target | None = None  # who answers
+        self.sender: Sender | None = None  # of a stream that has begun
         self.asked_usage = False  # whether the usage frame was asked for in the client's place
         self._canonical: ChatRequest | None = None
 
@@ -54,54 +73,363 @@ class Question:
         return wire.encode_chat(self.canonical(), model)
 
 
-async def begin(question: Question, route: Route, admit: Admit) -> tuple[Target, Exchange]:
-    """The first upstream that answers with a success, its reply head read.
+class Attempt:
+    """One request to one target, from its begin to what it said of the target's health."""
 
-    An attempt that went unanswered may be billed all the same: the next one is made only where there is room for both.
-    Raises the last attempt's UpstreamError, or UnsupportedParameter when no target can do what is asked.
+    __slots__ = ("choice", "ignored", "is_open", "number", "started")
+
+    def __init__(self, choice: Choice, number: int) -> None:
+        """The target's shaper has been entered."""
+        self.choice = choice
+        self.number = number  # of all attempts that the call's route allows
+        self.is_open = True
+        self.ignored: tuple[str, ...] = ()  # parameters that this upstream has no word for
+        self.started = perf_counter()
+        choice.target.health.begin(self.started)
+
+    @property
+    def target(self) -> Target:
+        return self.choice.target
+
+    def succeeded(self, first_byte: float | None) -> None:
+        now = perf_counter()
+        self._leave(now, limited=False)
+        first_s = (now if first_byte is None else first_byte) - self.started
+        self.target.health.succeeded(now, first_s=first_s, total_s=now - self.started)
+
+    def failed(self, error: TenfoldError) -> None:
+        if not self.is_open:
+            return
+        now, health = perf_counter(), self.target.health
+        limited = isinstance(error, UpstreamError) and error.status in _LIMITED
+        self._leave(now, limited=limited)
+        fault = fault_of(error)
+        if limited:
+            health.limited(now, error.retry_after_s)
+        elif fault is None:
+            health.neutral(now)
+        else:
+            health.failed(now, fault)
+
+    def let_go(self) -> None:
+        """The client left, or another was faster: this says nothing of the target."""
+        if self.is_open:
+            now = perf_counter()
+            self._leave(now, limited=False)
+            self.target.health.neutral(now)
+
+    def _leave(self, now: float, *, limited: bool) -> None:
+        self.is_open = False
+        self.target.shaper.leave(limited=limited, rtt_s=now - self.started)
+
+
+class Attempts:
+    """The attempts of one call, in the order of its plan: who is asked next, and after what pause. Targets of one model
+    are all tried before any of them is tried again; then the next model.
+
+    `next` begins one; it owes one of `ended_well`, `failed`, `broke` and `let_go`. An attempt that went unanswered may
+    be billed all the same, so the next one is made only where there is room for both.
     """
-    call = question.call
-    last = len(route.targets) - 1
-    for number, target in enumerate(route.targets):
-        try:
-            return target, await _attempt(question, target, number)
-        except TenfoldError as error:
-            target.mark(call)
-            if number == last or not (error.retryable or isinstance(error, UnsupportedParameter)):
+
+    __slots__ = ("_admit", "_choices", "_plan", "_question", "_round", "now")
+
+    def __init__(self, question: Question, plan: Plan, admit: Admit) -> None:
+        self._question = question
+        self._plan = plan
+        self._admit = admit
+        self._choices: list[Choice] = list(plan.choices)  # still to be asked
+        self._round = 0
+        self.now: Attempt | None = None  # the one under way, or the last
+
+    @property
+    def policy(self) -> Policy:
+        return self._plan.route.policy
+
+    def first_token_left_s(self) -> float | None:
+        """Until the first token of the attempt under way must be there."""
+        most_s = self.policy.first_token_s
+        if most_s is None or self.now is None:
+            return None
+        return most_s - (perf_counter() - self.now.started)
+
+    async def next(self) -> tuple[Target, Exchange]:
+        """The next upstream that answers with a success, its reply head read.
+
+        Raises the last attempt's UpstreamError; UnsupportedParameter when no target can do what is asked; Overloaded
+        when all of them have all the calls they can take."""
+        question = self._question
+        while True:
+            attempt = self.now = await self._enter()
+            hedge = self.policy.hedge
+            try:
+                if hedge is None or question.call.stream or not self._choices:
+                    exchange = await self._send(attempt)
+                else:
+                    exchange = await self._hedged(attempt, hedge)
+                return self.now.target, await self._begun(self.now, exchange)
+            except TenfoldError as error:
+                self.now.target.mark(question.call)
+                await self.failed(error)
+            except BaseException:
+                self.let_go()
                 raise
-            if call.unanswered:
-                try:
-                    await admit.reserve_again(call)
-                except TenfoldError:
-                    raise error from None  # what befell the attempt says more than that there is no room for another
-    raise AssertionError("a route has at least one target")
 
+    def ended_well(self) -> None:
+        """The reply was whole."""
+        assert self.now is not None
+        self.now.succeeded(self._question.call.first_byte)
+        self.note_choice()
 
-async def _attempt(question: Question, target: Target, number: int) -> Exchange:
-    call = question.call
-    call.upstream_request_id, call.carried, call.ignored = None, (), ()  # those of an attempt before are void
-    request = question.encode(target)
-    vendor = call.options.upstream_headers
-    carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, number).encode())]
-    if vendor and question.speaks(target):
-        carried += vendor
-    call.unanswered = True
-    try:
-        exchange = await target.provider.send(request, carried)
-    except TenfoldError as error:
-        call.unanswered = isinstance(error, UpstreamError) and error.unanswered
-        raise
-    except CancelledError as left:
+    def note_choice(self) -> None:
+        """Before the reply's headers: whether who answers stands in for another."""
+        call = self._question.call
+        if self.now is not None and self.now.choice.stand_in and "fallback" not in call.degraded:
+            call.degraded += ("fallback",)
+
+    async def failed(self, error: TenfoldError, *, has_begun: bool = False) -> None:
+        """Returns when there is another one to ask, after the pause before it. Raises `error` when there is none:
+        the client has seen a part of the reply (`has_begun`) and the policy does not let it begin again, another would
+        fail alike, time or money is up."""
+        call = self._question.call
+        self.broke(error)
+        if has_begun and self.policy.on_break != "restart":
+            raise error
+        if not self._choices:
+            await self._begin_round(error)
+        elif not may_serve_elsewhere(error):
+            raise error
+        elif self.now is not None and self._choices[0].target.model != self.now.target.model:
+            await self._retry_model(error)
+        if call.deadline is not None and perf_counter() >= call.deadline:
+            raise error
+        await self._pay_for_lost(error)
+        call.begun_usage, call.error, call.stream_bytes = None, None, 0
+        if not has_begun:
+            call.first_byte = None
+
+    def broke(self, error: TenfoldError) -> None:
+        """The reply broke; who answers it knows of the error."""
+        assert self.now is not None
+        self.now.failed(error)
+
+    def let_go(self) -> None:
+        """The client left, or the process stops."""
+        if self.now is not None:
+            self.now.let_go()
+
+    # -- who is next ---------------------------------------------------------------------------
+
+    async def _enter(self) -> Attempt:
+        """The next choice whose provider has room for a call. Raises Overloaded."""
+        route = self._plan.route
+        while True:
+            choice = self._choices.pop(0)
+            target = choice.target
+            if target.shaper.try_enter() or (not self._choices and await target.shaper.enter(_MAX_WAIT_S)):
+                return Attempt(choice, route.targets.index(target) + self._round * len(route.targets))
+            if not self._choices:
+                raise Overloaded(
+                    f"The provider `{target.provider.name}` has all the calls it takes at once. Try again shortly.",
+                    retry_after_s=1,
+                )
+
+    async def _retry_model(self, error: TenfoldError) -> None:
+        """The targets of a model have all failed, another model could be asked: first once more, where that may help
+        soon."""
+        ahead = self._choices
+        try:
+            await self._begin_round(error)
+        except TenfoldError:
+            self._choices = ahead
+            return
+        self._choices += ahead
+
+    async def _begin_round(self, error: TenfoldError) -> None:
+        """Once more the targets of the model asked last. Raises `error` where that cannot help or is too much."""
+        call, policy, last = self._question.call, self.policy, self.now
+        if self._round >= policy.retries or not is_worth_a_retry(error) or call.options.client_retry or last is None:
+            raise error
+        pause_s = backoff_s(self._round, policy.max_backoff_s, random())  # noqa: S311 (no secret hangs on it)
+        if error.retry_after_s is not None:
+            if error.retry_after_s > policy.max_backoff_s:
+                raise error
+            pause_s = max(pause_s, error.retry_after_s)
+        then = perf_counter() + pause_s
+        if call.deadline is not None and then >= call.deadline:
+            raise error
+        again = [
+            choice
+            for choice in self._plan.choices
+            if choice.target.model == last.target.model and choice.target.health.may_call(then)
+        ]
+        if not again or not self._plan.route.retry_budget.may_retry():
+            raise error
+        await asyncio.sleep(pause_s)
+        self._round += 1
+        self._choices = again
+
+    async def _pay_for_lost(self, error: TenfoldError) -> None:
+        """What an attempt that failed may cost, or is known to, is spent: the next one needs room of its own."""
+        call = self._question.call
+        if call.usage is None and not call.unanswered:
+            return
+        known = None
+        if call.usage is not None and self.now is not None:
+            quote = self.now.target.quote(call.started_at)
+            known = None if quote is None else quote.cost(call.usage).total_nano
+        try:
+            await self._admit.reserve_again(call, known)
+        except TenfoldError:
+            raise error from None  # what befell the attempt says more than that there is no room for another
+
+    # -- asking --------------------------------------------------------------------------------
+
+    async def _send(self, attempt: Attempt) -> Exchange:
+        """Until the reply head, whatever it says. Raises UpstreamError, UnsupportedParameter."""
+        question, target = self._question, attempt.target
+        call = question.call
+        call.upstream_request_id, call.carried, call.ignored = None, (), ()  # those of an attempt before are void
+        request = question.encode(target)
+        carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, attempt.number).encode())]
+        if call.options.upstream_headers and question.speaks(target):
+            carried += call.options.upstream_headers
+        if call.deadline is not None:
+            left_ms = max(1, int((call.deadline - perf_counter()) * 1000))
+            carried.append((DEADLINE, b"%d" % left_ms))
+        if call.asked is None:
+            call.asked = attempt.started
+            self._plan.route.retry_budget.request()
+        call.attempts += 1
+        attempt.ignored = request.ignored
+        call.unanswered = True
+        first_token_s = self.policy.first_token_s
+        try:
+            if first_token_s is None:
+                return await target.provider.send(request, carried)
+            async with asyncio.timeout(first_token_s):
+                return await target.provider.send(request, carried)
+        except TimeoutError as late:
+            call.unanswered = was_sent(late.__cause__ or late)
+            raise UpstreamTimeout(
+                f"The provider `{target.provider.name}` did not begin its reply within {first_token_s:g} s.",
+                unanswered=call.unanswered,
+            ) from None
+        except TenfoldError as error:
+            call.unanswered = isinstance(error, UpstreamError) and error.unanswered
+            raise
+        except CancelledError as left:
+            target.mark(call)
+            call.unanswered = was_sent(left)
+            raise
+
+    async def _begun(self, attempt: Attempt, exchange: Exchange) -> Exchange:
+        """Raises UpstreamError for a reply that is no success."""
+        call, target = self._question.call, attempt.target
         target.mark(call)
-        call.unanswered = was_sent(left)
-        raise
-    target.mark(call)
-    call.ignored = request.ignored
-    _read_head(call, exchange)
-    if exchange.status >= 300:
-        call.unanswered = False  # an error is not billed
-        raise await failure(target, exchange)
-    return exchange
+        call.ignored = attempt.ignored
+        _read_head(call, exchange)
+        if exchange.status >= 300:
+            call.unanswered = False  # an error is not billed
+            raise await failure(target, exchange)
+        return exchange
+
+    async def _hedged(self, first: Attempt, hedge: Hedge) -> Exchange:
+        """Whoever of two begins to answer first. The slower one may be billed: its bound is part of the cost."""
+        call = self._question.call
+        one = asyncio.create_task(self._send(first), name=f"inference.hedge.{call.request_id}")
+        tasks = {one: first}
+        try:
+            await asyncio.wait(tasks, timeout=hedge.after_s)
+            if not one.done() and await self._may_hedge(hedge):
+                second = await self._enter()
+                tasks[asyncio.create_task(self._send(second), name=f"inference.hedge.{call.request_id}")] = second
+                call.degraded += ("hedge",)
+            while tasks:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                task = done.pop()
+                attempt = tasks.pop(task)
+                error = task.exception()
+                self.now = attempt
+                if not tasks:
+                    return task.result()
+                if error is None and task.result().status < 300:
+                    await _drop(tasks)
+                    call.unanswered = True  # the one that won is still to be read
+                    return task.result()
+                if error is None:
+                    error = await failure(attempt.target, task.result())
+                if not isinstance(error, TenfoldError):
+                    raise error
+                attempt.failed(error)  # and the other may still answer
+                if not (isinstance(error, UpstreamError) and error.unanswered):
+                    self._admit.regain(call)
+            raise AssertionError("the last of the tasks has returned")
+        finally:
+            await _drop(tasks)
+
+    async def _may_hedge(self, hedge: Hedge) -> bool:
+        """Whether there is room for a second one, which the first one's bound is set aside for as lost."""
+        bound = self._admit.bound_nano(self._question.call)
+        if bound > hedge.max_nano or not self._plan.route.retry_budget.may_retry():
+            return False
+        try:
+            await self._admit.reserve_again(self._question.call)
+        except TenfoldError:
+            return False
+        return True
+
+
+_MAX_WAIT_S = 1.0  # for a provider that has all the calls it was found to take
+_LIMITED = frozenset((429, 529))
+_FIRST_BACKOFF_S = 0.1
+_ELSEWHERE = frozenset((401, 403, 404, 408))  # of a key or a model name that is wrong here, and may be right elsewhere
+
+
+async def _drop(tasks: dict["asyncio.Task[Exchange]", Attempt]) -> None:
+    """Nobody waits for these any more."""
+    for task, attempt in tasks.items():
+        task.cancel()
+        attempt.let_go()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled() and task.exception() is None:
+            task.result().abort()
+    tasks.clear()
+
+
+def may_serve_elsewhere(error: TenfoldError) -> bool:
+    """Whether another target may do what this one did not."""
+    if isinstance(error, UnsupportedParameter):
+        return True
+    return error.retryable or (isinstance(error, UpstreamError) and error.status in _ELSEWHERE)
+
+
+def is_worth_a_retry(error: TenfoldError) -> bool:
+    """Whether the same target may do better in a moment; the vendors say so themselves in `x-should-retry`."""
+    if not isinstance(error, UpstreamError) or isinstance(error, OutputInvalid):
+        return False
+    said = next((value for name, value in error.headers if name == "x-should-retry"), None)
+    return error.retryable if said is None else said.strip().lower() == "true"
+
+
+def backoff_s(number: int, most_s: float, dice: float) -> float:
+    """Exponential with full jitter (Brooker, Exponential Backoff and Jitter, AWS 2015). `dice`: [0, 1)."""
+    return dice * min(most_s, _FIRST_BACKOFF_S * 2.0**number)
+
+
+def fault_of(error: TenfoldError) -> Fault | None:
+    """What a failed attempt says of its target; None: nothing, the fault was the client's or ours."""
+    if isinstance(error, BrokenStream):
+        return "stream"
+    if isinstance(error, UpstreamTimeout | DeadlineExceeded):
+        return "timeout"
+    if isinstance(error, UpstreamUnavailable):
+        return "connect"
+    if isinstance(error, UpstreamError) and not isinstance(error, OutputInvalid):
+        if error.kind in ("malformed_reply", "reply_too_large"):
+            return "malformed"
+        return "status" if error.status >= 500 or error.status == 401 else None
+    return None
 
 
 def _read_head(call: Call, exchange: Exchange) -> None:

@@ -20,18 +20,19 @@ from tenfold.core.chat import (
     EmbeddingsRequest,
     Failed,
     RefusalPart,
+    Restarted,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
 )
-from tenfold.core.errors import InvalidRequest, NotFound, TenfoldError
+from tenfold.core.errors import BrokenStream, InvalidRequest, NotFound, TenfoldError
 from tenfold.core.principal import Principal
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.ports import ReplyEncoder, Sender
 
 _requests = json.Decoder(ChatRequest)
-_events: json.Decoder[Any] = json.Decoder(ChatEvent)
+_events: json.Decoder[Any] = json.Decoder(ChatEvent | Restarted)
 _encoder = json.Encoder()
 _TEXT = (TextPart, RefusalPart, ThinkingPart, ToolCallPart, ToolResultPart)
 
@@ -49,6 +50,7 @@ class _Peek:
         self.seed = request.seed
         self.user = request.user
         self.has_tools = bool(request.tools)
+        self.wants_json = request.response_format is not None and request.response_format.kind != "text"
         only_text = all(isinstance(part, _TEXT) for message in request.messages for part in message.parts)
         self.reach = None if only_text else Reach(windows=1)
 
@@ -78,6 +80,9 @@ class CanonicalDialect:
 
     def error_frame(self, error: TenfoldError, request_id: str) -> bytes:
         return _encoder.encode_lines([Failed(message=error.message, code=error.code, status=error.status)])
+
+    def restart_frame(self, provider: str, model: str) -> bytes:
+        return _encoder.encode_lines([Restarted(provider=provider, model=model)])
 
     def decode_embeddings(self, body: bytes) -> EmbeddingsRequest:
         raise NotFound("Callers inside ask for chat only.")
@@ -128,6 +133,8 @@ class StreamedCall:
         """Raises the call's TenfoldError when it was refused, or when it broke."""
         while (block := await self._inbox.queue.get()) is not None:
             for event in _events.decode_lines(block):
+                if isinstance(event, Restarted):  # what was handed on cannot be taken back
+                    raise BrokenStream("The reply broke off and began anew elsewhere.")
                 if not isinstance(event, Failed):
                     yield event
         await self._task

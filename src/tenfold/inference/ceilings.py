@@ -16,6 +16,15 @@ class Ceilings:
         self._request_nano = request_nano
         self._model_nano = dict(model_nano or {})
 
+    def of(self, call: Call) -> int | None:
+        """What the call may cost, 10^-9 USD; None: there is no ceiling. An approval lifts ours, not the client's."""
+        ceiling, own = self._model_nano.get(call.model, self._request_nano), call.options.max_cost_nano
+        if ceiling is not None and call.options.approved_cost_nano is not None:
+            ceiling = max(ceiling, call.options.approved_cost_nano)
+        if ceiling is None or own is None:
+            return own if ceiling is None else ceiling
+        return min(ceiling, own)
+
     def check(self, call: Call, bound: Bound) -> None:
         """Raises CostCeilingExceeded, PermissionDenied (approval without the scope)."""
         own = call.options.max_cost_nano

@@ -154,6 +154,8 @@ class KeyedReply:
             return lambda: rows.release(claim)
         if call.status == "error" and call.usage is None and not call.cost_nano:
             return lambda: rows.release(claim)
+        if not call.cost_nano and ("template" in call.degraded or "stale" in call.degraded):
+            return lambda: rows.release(claim)  # it may be asked anew when a provider is up again
         if self._size > self._all.max_reply_bytes:
             return lambda: rows.interrupt(claim, "too_large")
         reply = StoredReply(

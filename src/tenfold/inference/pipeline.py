@@ -6,22 +6,27 @@ A plain call goes through them in the task of its client. One with an `Idempoten
 is answered in a flight.
 """
 
+import asyncio
 from asyncio import CancelledError
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Coroutine, Hashable
 from contextlib import suppress
+from time import perf_counter
+from typing import Any
 
 from tenfold.cache.exact import Answer
 from tenfold.core.call import NOT_ANSWERED, Call
-from tenfold.core.errors import TenfoldError
+from tenfold.core.errors import DeadlineExceeded, TenfoldError
 from tenfold.inference import respond
 from tenfold.inference.admit import Admit
-from tenfold.inference.call import Question, begin
+from tenfold.inference.call import Attempts, Question
 from tenfold.inference.count import count_tokens
+from tenfold.inference.degrade import Degrade
 from tenfold.inference.flight import Flight, Flights
 from tenfold.inference.idempotent import Idempotency, KeyedReply, replay
 from tenfold.inference.lookup import Lookup
+from tenfold.inference.planner import Planner
 from tenfold.inference.ports import ClientDialect, OutcomeSink, Responder
-from tenfold.inference.relay import relay_stream, relay_whole
+from tenfold.inference.relay import cut, relay_stream, relay_whole
 from tenfold.inference.route import Route, Router
 from tenfold.inference.settle import settle
 from tenfold.inference.share import FlightFailed, follow, take_home
@@ -39,6 +44,8 @@ class Pipeline:
         lookup: Lookup,
         sink: OutcomeSink,
         idempotency: Idempotency,
+        planner: Planner | None = None,
+        degrade: Degrade | None = None,
         coalesce: bool = True,
     ) -> None:
         self._admit = admit
@@ -46,6 +53,8 @@ class Pipeline:
         self._lookup = lookup
         self._sink = sink
         self._idempotency = idempotency
+        self._planner = planner or Planner()
+        self._degrade = degrade or Degrade(lookup=lookup)
         self._coalesce = coalesce
         self.flights = Flights()
 
@@ -84,8 +93,10 @@ class Pipeline:
             if stored is not None:
                 await replay(call, stored, responder)
                 return None
+        await self._planner.switches_known(call)
+        is_off = self._planner.is_off(call)
         # 4 lookup, of the unread body
-        answer = self._lookup.by_bytes(call)
+        answer = None if is_off else self._lookup.by_bytes(call)
         if answer is not None:
             await _reuse(call, answer, responder)
             return None
@@ -93,9 +104,10 @@ class Pipeline:
         peek = call.peek = dialect.peek(call.operation, call.body)
         call.model, call.stream = peek.model, peek.stream
         route = self._router.find(peek.model)
+        self._planner.set_deadline(call, route)
         # 4 lookup
         key = self._lookup.key(call)
-        answer = None if key is None else self._lookup.by_meaning(call, key)
+        answer = None if key is None or is_off else self._lookup.by_meaning(call, key)
         if answer is not None:
             await _reuse(call, answer, responder)
             return None
@@ -104,7 +116,7 @@ class Pipeline:
             respond.whole(call, dialect.encode_count(tokens), responder)
             return None
         # A call with a key has a result of its own.
-        if self._coalesce and key is not None and keyed is None and self._lookup.may_share(call):
+        if self._coalesce and key is not None and keyed is None and not is_off and self._lookup.may_share(call):
             return await self._share(question, route, key, responder)
         await self._ask(question, route, key, responder)
         return None
@@ -131,21 +143,45 @@ class Pipeline:
         )
 
     async def _ask(self, question: Question, route: Route, key: Hashable, responder: Responder) -> None:
+        """What is declared for the feature takes the place of an answer that no provider gave."""
         call = question.call
-        await self._admit.reserve(call, route)
-        # 5 call
-        target, exchange = await begin(question, route, self._admit)
-        question.target = target
-        # 6 validate, 8 respond
         try:
-            body: bytes | None
-            if call.stream:
-                keep = None if key is None else self._lookup.keep
-                body = await relay_stream(question, target, exchange, responder, keep)
-            else:
-                body = await relay_whole(question, target, exchange, responder)
-        finally:
-            exchange.abort()
+            self._planner.refuse_killed(call)
+            await self._in_time(question, self._from_providers(question, route, key, responder))
+        except TenfoldError as error:
+            if question.sender is not None or not await self._degrade.answer(question, key, error, responder):
+                raise
+
+    async def _in_time(self, question: Question, answering: Coroutine[Any, Any, None]) -> None:
+        """Raises DeadlineExceeded where no reply has begun; a stream ends with it."""
+        call = question.call
+        if call.deadline is None:
+            await answering
+            return
+        try:
+            async with asyncio.timeout(call.deadline - perf_counter()):
+                await answering
+        except TimeoutError:
+            late = DeadlineExceeded("The deadline of this request passed before its reply was complete.")
+            if question.sender is None:
+                raise late from None
+            await cut(question, late, question.sender)
+
+    async def _from_providers(self, question: Question, route: Route, key: Hashable, responder: Responder) -> None:
+        call = question.call
+        # 3 route
+        plan = self._planner.plan(call, route)
+        await self._admit.reserve(call, plan.targets)
+        attempts = Attempts(question, plan, self._admit)
+        # 5 call, 6 validate, 8 respond
+        if key is None and self._degrade.keeps_stale(call):
+            key = self._lookup.stale_key(call)
+        body: bytes | None
+        if call.stream:
+            keep = None if key is None else self._lookup.keep
+            body = await relay_stream(question, attempts, responder, keep)
+        else:
+            body = await relay_whole(question, attempts, responder)
         if key is not None and body is not None:
             self._lookup.store(call, key, body)
 

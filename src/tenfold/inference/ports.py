@@ -47,6 +47,11 @@ class ClientDialect(Protocol):
         """The terminal frame of a stream that broke after it began; official SDKs raise on it."""
         ...
 
+    def restart_frame(self, provider: str, model: str) -> bytes:
+        """Inside a stream: what came before it is void, the reply begins anew, from this upstream. Official SDKs pass
+        it on or over; whoever allows restarts looks for it."""
+        ...
+
     def decode_embeddings(self, body: bytes) -> EmbeddingsRequest: ...
 
     def encode_embeddings(self, reply: EmbeddingsReply, request: EmbeddingsRequest) -> bytes: ...
@@ -145,6 +150,47 @@ class Journal(Protocol):
 
     def end(self, call: Call) -> None:
         """The receipt. Never raises. Before any byte of this turn reaches the client."""
+        ...
+
+
+class Kill(Protocol):
+    """A switch that is thrown."""
+
+    @property
+    def scope(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Ticket(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class Switches(Protocol):
+    """Kill switches. See tenfold.rollout. No I/O once a tenant is known."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any switch at all that is thrown."""
+        ...
+
+    async def ready(self, principal: Principal) -> None:
+        """The tenant's own switches are known. Raises StoreUnavailable."""
+        ...
+
+    def killed(
+        self, principal: Principal, *, feature: str | None, model: str | None = None, provider: str | None = None
+    ) -> Kill | None: ...
+
+
+class Parking(Protocol):
+    """Calls that wait for better times. See tenfold.jobs."""
+
+    async def park(self, call: Call) -> Ticket:
+        """Raises Overloaded (too many wait), StoreUnavailable. The same call twice is one ticket."""
         ...
 
 

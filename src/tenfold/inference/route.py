@@ -1,16 +1,23 @@
-"""Stage 3, route: the model a client names to the targets that can serve it, in order. A pure look-up."""
+"""Stage 3, route: the name a client gives to the targets that can serve it. A pure look-up; which of them are asked,
+and in what order, is `plan`'s to say.
+"""
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from tenfold.core.call import Call
 from tenfold.core.errors import ModelNotFound
 from tenfold.core.headers import header_lines
 from tenfold.core.usage import Usage
+from tenfold.health import RetryBudget, Shaper, TargetHealth
+from tenfold.inference.policy import DEFAULT_POLICY, Balance, Policy
 from tenfold.providers.ports import Provider
 
 
@@ -70,7 +77,9 @@ class Target:
     """One upstream model. Holds its current quote, so that a call looks no price up, and how large a call to it can be.
 
     `max_input_tokens`: of its context window; None, as for `max_output_tokens`: not known. `broken_streams`: what is
-    charged when it does not tell its usage, see the setting of that name.
+    charged when it does not tell its usage, see the setting of that name. `model`: as the settings name it; targets of
+    one model are equal, and `balance` says how calls are spread over them. `health` is shared by all that ask the same
+    model of the same provider, `shaper` by all that use the same key of it.
     """
 
     def __init__(
@@ -83,7 +92,24 @@ class Target:
         max_input_tokens: int | None = None,
         max_output_tokens: int | None = None,
         broken_streams: Literal["bound", "received"] = "bound",
+        model: str | None = None,
+        health: TargetHealth | None = None,
+        shaper: Shaper | None = None,
+        region: str | None = None,
+        weight: int = 1,
+        balance: Balance = "order",
     ) -> None:
+        self.model = model or upstream_model
+        self.health = health or TargetHealth()
+        self.shaper = shaper or Shaper()
+        self.region = region
+        self.weight = weight
+        self.balance = balance
+        self.label = (
+            f"{self.model}@{provider.name}"
+            if self.model == upstream_model
+            else (f"{self.model}@{provider.name}/{upstream_model}")
+        )
         self.provider = provider
         self.upstream_model = upstream_model
         self.ask_usage = ask_usage
@@ -111,10 +137,59 @@ class Target:
         return self._quote
 
 
+class Choice(Struct, frozen=True):
+    """`stand_in`: asked in place of a target that is down or switched off, or after one that failed."""
+
+    target: Target
+    why: str
+    stand_in: bool = False
+
+
+class Skipped(Struct, frozen=True):
+    target: Target
+    why: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    model: str  # as clients name it
+    """`model` is what clients name. `usual`: the plan of a call that asks for nothing special while all is well; None
+    where the order depends on the call."""
+
+    model: str
     targets: tuple[Target, ...]
+    policy: Policy = DEFAULT_POLICY
+    retry_budget: RetryBudget = field(default_factory=RetryBudget, compare=False)
+
+    def of(self, model: str) -> list[Target]:
+        """The targets of one model."""
+        return [target for target in self.targets if target.model == model]
+
+    @cached_property
+    def usual(self) -> "Plan | None":
+        if not self.policy.is_plain or any(target.balance != "order" for target in self.targets):
+            return None
+        return Plan(self, tuple(Choice(target, _USUAL[n > 0], n > 0) for n, target in enumerate(self.targets)))
+
+
+_USUAL = ("first", "fallback")
+
+
+class Plan(Struct, frozen=True):
+    """`choices` in order; the targets of one model stand together."""
+
+    route: Route
+    choices: tuple[Choice, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def targets(self) -> list[Target]:
+        return [choice.target for choice in self.choices]
+
+    def told(self) -> str:
+        """For a header or a person: what is asked in order, and what is not."""
+        asked = ", ".join(f"{choice.target.label}; {choice.why}" for choice in self.choices)
+        skipped = ", ".join(f"{skip.target.label}; {skip.why}" for skip in self.skipped)
+        return asked + (f" | skipped: {skipped}" if skipped else "")
 
 
 class Router:

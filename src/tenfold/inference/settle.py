@@ -50,12 +50,19 @@ def settle(call: Call, target: Target | None) -> None:
     """`target`: who answered, if anybody did."""
     call.finished = time.perf_counter()
     if call.cache_state == "hit":
-        call.input_cost_nano = call.output_cost_nano = call.cost_nano = 0
-    elif call.cost_nano is None:
+        if call.unanswered or call.lost_nano or call.earlier_usage is not None:
+            call.usage = target = None  # a stale answer, after attempts that may be billed: those are what it used
+        else:
+            call.input_cost_nano = call.output_cost_nano = call.cost_nano = 0
+    if call.cost_nano is None:
         if target is not None and (call.usage is not None or call.unanswered):
             price(call, target)
         elif call.unanswered or call.lost_nano:
             _charge_unanswered(call)
+        elif call.earlier_usage is not None or (call.degraded and call.status == "ok"):
+            call.cost_nano = call.earlier_nano  # a template or a ticket costs nothing itself
+    if call.earlier_usage is not None:
+        call.usage = call.earlier_usage if call.usage is None else call.usage + call.earlier_usage
     if call.error is not None:
         _let_frames_go(call.error)
 
@@ -96,7 +103,7 @@ def _charge_unanswered(call: Call) -> None:
     elif bound is not None:
         call.usage = Usage(input_tokens=bound.input_tokens, output_tokens=bound.output_tokens)
         call.input_cost_nano, call.output_cost_nano = bound.input_nano, bound.output_nano
-        call.cost_nano, call.estimated = call.lost_nano, True
+        call.cost_nano, call.estimated = call.lost_nano + call.earlier_nano, True
 
 
 def _received(call: Call, begun: Usage | None) -> Usage:
@@ -118,12 +125,12 @@ def _charge_bound(call: Call, bound: Bound, quote: Quote | None = None) -> None:
             _charge(call, cost)
             return
     call.input_cost_nano, call.output_cost_nano = bound.input_nano, bound.output_nano
-    call.cost_nano = bound.nano + call.lost_nano
+    call.cost_nano = bound.nano + call.lost_nano + call.earlier_nano
 
 
 def _charge(call: Call, cost: Cost) -> None:
     call.input_cost_nano, call.output_cost_nano = cost.input_nano, cost.output_nano
-    call.cost_nano = cost.total_nano + call.lost_nano
+    call.cost_nano = cost.total_nano + call.lost_nano + call.earlier_nano
     if call.lost_nano:
         call.estimated = True
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
+from typing import Protocol
 
 from msgspec import DecodeError, Struct, structs
 from msgspec.json import Decoder
@@ -10,9 +11,11 @@ from tenfold.core.chat import ChatEvent, Ended, Failed, Metered, Started
 from tenfold.core.errors import BrokenStream, UpstreamError
 from tenfold.inference.call import Question
 from tenfold.inference.frames import FrameGuard
+from tenfold.inference.policy import Policy
 from tenfold.inference.route import Target
 from tenfold.providers.ports import Exchange
 
+_ALL = 1 << 62
 _CUT = "The provider's stream ended before the reply was complete."
 
 
@@ -79,42 +82,85 @@ def _first_frame(head: bytes) -> bytes:
     return head.replace(b"\r\n", b"\n").partition(b"\n\n")[0] + b"\n\n"
 
 
-class PassingRelay:
-    """The dialects match: whole frames go through untouched, and only the two ends of the stream are read."""
+def failure_in(question: Question, frames: bytes) -> UpstreamError:
+    """What the upstream told in a stream that began with its error."""
+    assert question.target is not None
+    for event in question.target.provider.wire.stream_decoder().feed(frames):
+        if isinstance(event, Failed):
+            return _failure(event)
+    return BrokenStream("The provider ended the stream with an error.")
 
-    def __init__(self, question: Question, target: Target, exchange: Exchange) -> None:
+
+def _failure(event: Failed) -> UpstreamError:
+    return UpstreamError(event.message, status=event.status, kind=event.kind, upstream_code=event.code)
+
+
+class Relay(Protocol):
+    """One upstream's stream as the client's frames. `size`: bytes that came; `tokens`: blocks of them with a token, as
+    long as somebody counts."""
+
+    tokens: int
+
+    @property
+    def size(self) -> int: ...
+
+    def frames(self) -> AsyncGenerator[bytes, None]:
+        """Raises UpstreamError when the stream breaks or ends early."""
+        ...
+
+    def left(self) -> None:
+        """However it ended: what is known for the receipt."""
+        ...
+
+
+class PassingRelay:
+    """The dialects match: whole frames go through untouched, and only the two ends of the stream are read. Up to its
+    first token its blocks are looked at, and beyond where the policy wants to know of tokens or may begin again."""
+
+    def __init__(self, question: Question, target: Target, exchange: Exchange, policy: Policy) -> None:
+        self.tokens = 0
         self._question = question
         self._wire = target.provider.wire
         self._exchange = exchange
         self._guard = FrameGuard()
+        self._count_to = _ALL if policy.between_tokens_s is not None else policy.hold_tokens
+        self._restarts = policy.on_break == "restart"
+
+    @property
+    def size(self) -> int:
+        return self._guard.size
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Raises UpstreamError when the stream breaks or ends early."""
-        call, guard = self._question.call, self._guard
-        strip = self._wire.without_usage_frame if self._question.asked_usage else None
+        """See `Relay`. Where nobody can begin again, an error that the upstream tells in its own words goes through."""
+        call, guard, wire = self._question.call, self._guard, self._wire
+        strip = wire.without_usage_frame if self._question.asked_usage else None
         async for block in self._exchange.blocks():
             if call.first_byte is None:
                 call.first_byte = time.perf_counter()
             frames = guard.feed(block)
             if strip is not None:
                 frames = strip(frames)
-            if frames:
-                yield frames
+            if not frames:
+                continue
+            if self.tokens <= self._count_to and wire.has_token(frames):
+                self.tokens += 1
+            if self._restarts and b'"error"' in frames and wire.stream_facts(frames, frames).failed:
+                raise BrokenStream("The provider ended the stream with an error.")
+            yield frames
         rest = guard.rest()
-        facts = self._wire.stream_facts(guard.head, guard.tail)
+        facts = wire.stream_facts(guard.head, guard.tail)
         if facts.complete:
             call.usage = facts.usage
         elif facts.failed:
             call.error = BrokenStream("The provider ended the stream with an error.")
             first = _first_frame(guard.head)
-            call.unanswered = not self._wire.stream_facts(first, first).failed  # it began with it: a refusal
+            call.unanswered = not wire.stream_facts(first, first).failed  # it began with it: a refusal
         else:
             raise BrokenStream(_CUT)
         if rest:
             yield rest
 
     def left(self) -> None:
-        """However it ended: what is known for the receipt."""
         call = self._question.call
         call.stream_bytes = self._guard.size
         if call.usage is None and self._guard.size:
@@ -124,51 +170,59 @@ class PassingRelay:
 class TranslatingRelay:
     """Two dialects: events are decoded and written anew."""
 
-    def __init__(self, question: Question, target: Target, exchange: Exchange) -> None:
+    def __init__(self, question: Question, target: Target, exchange: Exchange, policy: Policy) -> None:
+        self.tokens = 0
         self._question = question
         self._decoder = target.provider.wire.stream_decoder()
         self._exchange = exchange
         self._begun = False
         self._ended = False
 
+    @property
+    def size(self) -> int:
+        return self._question.call.stream_bytes
+
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Raises UpstreamError when the stream breaks or ends early."""
+        """See `Relay`."""
         call = self._question.call
         encoder = self._question.dialect.reply_encoder(self._question.canonical())
         async for block in self._exchange.blocks():
             if call.first_byte is None:
                 call.first_byte = time.perf_counter()
             call.stream_bytes += len(block)
-            events = self._decoder.feed(block)
-            self._note(events)
+            failure = self._note(events := self._decoder.feed(block))
             frames = encoder.encode(events)
             if frames:
                 yield frames
-        events = self._decoder.finish()
-        self._note(events)
-        if not self._ended and call.error is None:
+            if failure is not None:
+                raise failure
+        failure = self._note(events := self._decoder.finish())
+        if failure is not None:
+            raise failure
+        if not self._ended:
             raise BrokenStream(_CUT)
         frames = encoder.encode(events)
         if frames:
             yield frames
 
     def left(self) -> None:
-        """However it ended: everything is on the call already."""
+        """Everything is on the call already."""
 
-    def _note(self, events: list[ChatEvent]) -> None:
-        """Read usage, failure and the end off the events."""
+    def _note(self, events: list[ChatEvent]) -> UpstreamError | None:
+        """Read usage and the end off the events; a failure is taken off them, as nothing comes after it."""
         call = self._question.call
-        for event in events:
-            if not isinstance(event, Failed):
-                self._begun = True
+        for number, event in enumerate(events):
+            if isinstance(event, Failed):
+                call.unanswered = self._begun
+                del events[number:]
+                return _failure(event)
+            self._begun = True
             if isinstance(event, Metered):
                 call.usage = event.usage
             elif isinstance(event, Started):
                 call.begun_usage = event.usage
-            elif isinstance(event, Failed):
-                call.error = UpstreamError(
-                    event.message, status=event.status, kind=event.kind, upstream_code=event.code
-                )
-                call.unanswered = self._begun
             elif isinstance(event, Ended):
                 self._ended = True
+            else:
+                self.tokens += 1
+        return None

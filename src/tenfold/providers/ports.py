@@ -100,6 +100,10 @@ class Wire(Protocol):
         """Usage of a whole reply; lean, reads nothing else. None when the reply states none."""
         ...
 
+    def has_token(self, frames: bytes) -> bool:
+        """Whether a piece of the answer, or its end, stands in these whole frames; a look at bytes, no parsing."""
+        ...
+
     def without_usage_frame(self, frames: bytes) -> bytes:
         """Whole frames less the usage frame that `ask_usage` made the upstream send and the client did not ask for."""
         ...

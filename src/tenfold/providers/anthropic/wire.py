@@ -46,6 +46,9 @@ class AnthropicWire:
     def usage_of_reply(self, body: bytes) -> Usage | None:
         return facts.usage_of_reply(body)
 
+    def has_token(self, frames: bytes) -> bool:
+        return b"content_block_delta" in frames or b"message_delta" in frames
+
     def without_usage_frame(self, frames: bytes) -> bytes:
         """Usage is no frame of its own here, and never asked for."""
         return frames

@@ -47,6 +47,9 @@ class GeminiWire:
     def usage_of_reply(self, body: bytes) -> Usage | None:
         return replies.usage_of_reply(body)
 
+    def has_token(self, frames: bytes) -> bool:
+        return b'"parts"' in frames or b'"finishReason"' in frames
+
     def without_usage_frame(self, frames: bytes) -> bytes:
         """There is no such frame: usage stands in the frames that carry the answer."""
         return frames

@@ -71,6 +71,18 @@ class _UsageFrame(Struct):
 _FRAME = Decoder(_UsageFrame)
 
 
+_TOKEN = re.compile(
+    rb'"(?:content|refusal|reasoning(?:_content)?|arguments|text)"\s*:\s*"[^"]'
+    rb'|"(?:tool_calls|reasoning_details)"\s*:\s*\[|"(?:function_call|audio)"\s*:\s*\{'
+    rb'|"finish_reason"\s*:\s*"|\[DONE\]'
+)
+
+
+def has_token(frames: bytes) -> bool:
+    """The first chunk has a role and an empty text; those after it have something in them, or say that it is over."""
+    return _TOKEN.search(frames) is not None
+
+
 def without_usage_frame(frames: bytes) -> bytes:
     """Whole frames less the one that holds usage and no choice. Frames without choices that hold something else stay
     (Azure's prompt_filter_results come so). No frame is parsed unless its bytes look like that one; it is looked for

@@ -52,6 +52,9 @@ class OpenAIWire:
     def usage_of_reply(self, body: bytes) -> Usage | None:
         return openai_reply_usage(body)
 
+    def has_token(self, frames: bytes) -> bool:
+        return passthrough.has_token(frames)
+
     def without_usage_frame(self, frames: bytes) -> bytes:
         return passthrough.without_usage_frame(frames)
 

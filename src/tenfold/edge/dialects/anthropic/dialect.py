@@ -38,6 +38,9 @@ class AnthropicDialect:
     def error_frame(self, error: TenfoldError, request_id: str) -> bytes:
         return errors.error_frame(error, request_id)
 
+    def restart_frame(self, provider: str, model: str) -> bytes:
+        return errors.restart_frame(provider, model)
+
     def decode_embeddings(self, body: bytes) -> EmbeddingsRequest:
         raise NotFound(_NO_EMBEDDINGS)
 

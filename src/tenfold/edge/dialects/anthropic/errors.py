@@ -23,6 +23,12 @@ def error_frame(error: TenfoldError, request_id: str) -> bytes:
     return sse(encode_error(error, request_id), b"error")
 
 
+def restart_frame(provider: str, model: str) -> bytes:
+    """An event of our own: Anthropic's SDKs pass over events they do not know."""
+    restart = {"type": "tenfold_restart", "provider": provider, "model": model}
+    return sse(msgspec.json.encode(restart), b"tenfold_restart")
+
+
 def failure_frame(message: str, kind: str | None, status: int) -> bytes:
     """The same for a failure the upstream told inside its stream."""
     return sse(_body(error_type(status, kind), message, None), b"error")

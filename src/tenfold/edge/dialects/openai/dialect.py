@@ -42,6 +42,9 @@ class OpenAIDialect:
     def error_frame(self, error: TenfoldError, request_id: str) -> bytes:
         return errors.error_frame(error)
 
+    def restart_frame(self, provider: str, model: str) -> bytes:
+        return errors.restart_frame(provider, model, self._now_s())
+
     def decode_embeddings(self, body: bytes) -> EmbeddingsRequest:
         return embeddings.decode_embeddings(body)
 

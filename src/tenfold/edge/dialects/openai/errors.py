@@ -25,6 +25,13 @@ def error_frame(error: TenfoldError) -> bytes:
     return sse(encode_error(error))
 
 
+def restart_frame(provider: str, model: str, created_s: int) -> bytes:
+    """A chunk without choices, which OpenAI's SDKs hand to the application as they do the usage chunk."""
+    chunk = {"id": "tenfold-restart", "object": "chat.completion.chunk", "created": created_s, "model": model}
+    told = {"restart": {"provider": provider, "model": model}}
+    return sse(json.encode({**chunk, "choices": [], "tenfold": told}))
+
+
 def _error_object(error: TenfoldError) -> dict[str, Any]:
     """A provider's own type and code are kept where it gave them. `details`, which OpenAI has not, tells of a refusal
     of ours what a program needs to act on it."""

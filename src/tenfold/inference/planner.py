@@ -1,0 +1,91 @@
+"""The plan of a call: what is known of it and of the switches, given to the pure function `plan`."""
+
+from collections.abc import Callable
+from random import random
+from time import perf_counter
+
+from tenfold.core.call import Call
+from tenfold.core.errors import DeadlineExceeded, FeatureOff
+from tenfold.inference.bound import bound_of
+from tenfold.inference.ceilings import Ceilings
+from tenfold.inference.plan import Ask, plan
+from tenfold.inference.ports import Kill, Switches
+from tenfold.inference.route import Plan, Route, Target
+
+
+class Planner:
+    """`dice`: [0, 1), for the choices that are left to chance."""
+
+    def __init__(
+        self,
+        *,
+        switches: Switches | None = None,
+        ceilings: Ceilings | None = None,
+        dice: Callable[[], float] = random,
+    ) -> None:
+        self._switches = switches
+        self._ceilings = ceilings or Ceilings()
+        self._dice = dice
+
+    def set_deadline(self, call: Call, route: Route) -> None:
+        """The client's, or the route's, whichever is sooner; from the call's arrival."""
+        own_s = None if call.options.deadline_ms is None else call.options.deadline_ms / 1000
+        both = [each_s for each_s in (own_s, route.policy.deadline_s) if each_s is not None]
+        if both:
+            call.deadline = call.started + min(both)
+
+    async def switches_known(self, call: Call) -> None:
+        """Raises StoreUnavailable."""
+        if self._switches is not None:
+            await self._switches.ready(call.principal)
+
+    def is_off(self, call: Call) -> bool:
+        """Whether the call's feature or tenant is switched off: then nothing a model has said is given, kept or new."""
+        return self._kill(call) is not None
+
+    def _kill(self, call: Call) -> Kill | None:
+        switches = self._switches
+        if switches is None or not switches.any:
+            return None
+        return switches.killed(call.principal, feature=call.options.feature)
+
+    def refuse_killed(self, call: Call) -> None:
+        """Raises FeatureOff."""
+        kill = self._kill(call)
+        if kill is not None:
+            reason = f": {kill.reason}" if kill.reason else ""
+            raise FeatureOff(f"The {kill.scope} `{kill.subject}` is switched off{reason}.")
+
+    def plan(self, call: Call, route: Route) -> Plan:
+        """Raises FeatureOff, UpstreamUnavailable, DeadlineExceeded; see `plan`."""
+        options, principal, now = call.options, call.principal, perf_counter()
+        if call.deadline is not None and now >= call.deadline:
+            raise DeadlineExceeded("The deadline of this request passed before a provider was asked.")
+        found = plan(
+            route,
+            Ask(
+                now=now,
+                tenant=principal.tenant_slug,
+                end_user=options.end_user,
+                task=options.task,
+                feature=options.feature,
+                plan=principal.plan,
+                left_s=None if call.deadline is None else call.deadline - now,
+                max_nano=self._ceilings.of(call),
+                dice=self._dice() if route.usual is None else 0.0,
+            ),
+            is_killed=self._is_killed(call),
+            bound_of=lambda target: bound_of(call, (target,)).nano,
+        )
+        if "route" in options.explain:
+            call.route_told = found.told()
+        return found
+
+    def _is_killed(self, call: Call) -> Callable[[Target], bool] | None:
+        switches = self._switches
+        if switches is None or not switches.any:
+            return None
+        principal, feature = call.principal, call.options.feature
+        return lambda target: (
+            switches.killed(principal, feature=feature, model=target.model, provider=target.provider.name) is not None
+        )
