@@ -307,7 +307,7 @@ async def test_lists_come_in_pages(admin: FlagAdmin, tenants: Tenants) -> None:
     for bad in ({"cursor": "x"}, {"limit": 0}, {"limit": 101}):
         for listing in (admin.list, admin.kills, admin.changes):
             with pytest.raises(InvalidRequest):
-                await listing(tenants[0], **bad)  # type: ignore[arg-type,operator]
+                await listing(tenants[0], **bad)
 
 
 async def test_a_tenant_that_is_not_there(store: Store) -> None:

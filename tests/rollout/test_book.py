@@ -72,10 +72,10 @@ async def test_what_is_switched_off_for_all(scope: str) -> None:
     await world.book.start()
     assert world.switches.any
     asked = {"feature": None} | {scope: "x"}
-    assert world.switches.killed(acme, **asked) == kill  # type: ignore[arg-type]
-    assert world.switches.killed(acme, **{"feature": None, scope: "y"}) is None  # type: ignore[arg-type]
+    assert world.switches.killed(acme, **asked) == kill
+    assert world.switches.killed(acme, **{"feature": None, scope: "y"}) is None
     others = {each: "x" for each in ("feature", "model", "provider") if each != scope}
-    assert world.switches.killed(acme, **({"feature": None} | others)) is None  # type: ignore[arg-type]
+    assert world.switches.killed(acme, **({"feature": None} | others)) is None
 
 
 async def test_what_is_switched_off_for_one_tenant() -> None:
