@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._ended = ended
         self._buffer = bytearray()
         self._wanted = MAX_HEAD_BYTES  # bytes that are to be read now; beyond, the client waits
+        self._paused = False
         self._arrived = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -98,13 +99,13 @@ class Connection(asyncio.Protocol):
     # -- asyncio -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of no common class
         self._task = self._spawn(self._serve())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        if len(self._buffer) > self._wanted:
+        if len(self._buffer) > self._wanted and not self._paused:
+            self._paused = True
             self._transport.pause_reading()
         self._arrived.set()
 
@@ -182,6 +183,7 @@ class Connection(asyncio.Protocol):
     async def _more(self, wanted: int) -> None:
         self._wanted = wanted
         self._arrived.clear()
-        if not self._transport.is_closing():
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
             self._transport.resume_reading()
         await self._arrived.wait()

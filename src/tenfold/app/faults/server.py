@@ -14,7 +14,7 @@ from tenfold.app.faults.fate import Capacity, Fate, chance_of, draw
 from tenfold.app.faults.http import Connection, Line, Request, head
 from tenfold.app.faults.play import Pause, Player
 from tenfold.app.faults.rules import Rule, Rules, Stats
-from tenfold.app.faults.spec import FaultSpecError
+from tenfold.app.faults.spec import NONE, FaultSpecError
 
 FAULTS, STATS, PRIVATE = "/_faults", "/_stats", "/_private"
 MAX_CONNECTIONS = 8192
@@ -271,7 +271,7 @@ class _Closed(asyncio.Protocol):
 
 def _rules(faults: str | Rule | Sequence[str | Rule]) -> list[Rule]:
     given = [faults] if isinstance(faults, str | Rule) else faults
-    return [Rule(fault=one) if isinstance(one, str) else one for one in given]
+    return [Rule(fault=one) if isinstance(one, str) else one for one in given if one != NONE]
 
 
 def _loop_time() -> float:

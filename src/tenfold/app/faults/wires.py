@@ -156,7 +156,7 @@ def _anthropic_frames(said: Said) -> Frames:
     start = whole | {"content": [], "stop_reason": None}
     last: JsonObject = {"delta": {"stop_reason": whole["stop_reason"], "stop_sequence": None}}
     if said.usage is not None:
-        start["usage"] = _anthropic_usage(said.usage) | {"output_tokens": 1}
+        start["usage"] = _anthropic_usage(said.usage) | {"output_tokens": min(1, said.usage.output_tokens)}
         last["usage"] = {"output_tokens": said.usage.output_tokens}
     return Frames(
         opening=[
