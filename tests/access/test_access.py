@@ -65,6 +65,56 @@ async def test_tenants_are_listed_in_pages(tenants: Tenants) -> None:
         await tenants.list_tenants(limit=0)
 
 
+async def test_a_tenants_plan_is_known_wherever_the_tenant_is(
+    rows: AccessRows, tenants: Tenants, keys: ApiKeys, accounts: Accounts
+) -> None:
+    acme = await tenants.create_tenant("acme", "Acme")
+    assert acme.plan is None
+    before = await keys.create_key(acme.id, "before")
+
+    changed = await tenants.set_plan("acme", "pro")
+
+    after = await keys.create_key(acme.id, "after")
+    assert (changed.id, changed.plan) == (acme.id, "pro")
+    assert await tenants.tenant("acme") == changed
+    assert (await tenants.list_tenants()).items == [changed]
+    records = await rows.find_keys([digest_of(before.secret), digest_of(after.secret)])
+    assert [record.plan for record in records] == ["pro", "pro"]
+    signed_up = await accounts.sign_up("ann", PASSWORD, "Other")
+    await tenants.set_plan(signed_up.session.principal.tenant_slug, "free")
+    session = await accounts.session(signed_up.token)
+    assert session is not None
+    assert session.principal.plan == "free"
+    assert (await tenants.set_plan("acme", None)).plan is None
+
+
+async def test_the_feed_tells_of_a_new_plan_by_the_tenants_own_keys_only(
+    rows: AccessRows, tenants: Tenants, keys: ApiKeys
+) -> None:
+    acme = await tenants.create_tenant("acme", "Acme")
+    other = await tenants.create_tenant("other", "Other")
+    mine = {digest_of((await keys.create_key(acme.id, f"key {n}")).secret) for n in range(3)}
+    await keys.create_key(other.id, "another")
+    position = (await rows.changed_keys(None)).position
+    settled = await rows.changed_keys(position)  # whatever is told again of what was made just now
+
+    await tenants.set_plan("acme", "pro")
+
+    told = [record for record in (await rows.changed_keys(settled.position)).records if record.plan == "pro"]
+    assert {record.digest for record in told} == mine
+    assert {record.tenant_slug for record in told} == {"acme"}
+
+
+@pytest.mark.parametrize("plan", ["", "Pro", "-pro", "a b", "x" * 64, "\x00", "pro\n"])
+async def test_plans_that_have_no_name(plan: str, tenants: Tenants) -> None:
+    await tenants.create_tenant("acme", "Acme")
+    with pytest.raises(InvalidRequest) as refused:
+        await tenants.set_plan("acme", plan)
+    assert refused.value.param == "plan"
+    with pytest.raises(NotFound):
+        await tenants.set_plan("nobody", "pro")
+
+
 # -- keys ------------------------------------------------------------------------------------
 
 

@@ -165,6 +165,37 @@ async def test_polling_alone_is_enough(directory: Directory, keys: ApiKeys, cloc
                 await asyncio.sleep(0)
 
 
+async def test_a_new_plan_reaches_known_keys_after_the_next_poll(
+    directory: Directory, keys: ApiKeys, clock: FakeClock
+) -> None:
+    created = await a_key(directory, keys, clock)
+    async with Keyring(directory, clock, poll_s=3600) as keyring:
+        assert (await keyring.load(created.secret)).plan is None
+        await Tenants(directory, clock).set_plan("acme", "pro")
+
+        await keyring.refresh()
+
+        principal = keyring.authenticate(created.secret)
+        assert principal is not None
+        assert (principal.plan, principal.key_id) == ("pro", created.key.id)
+    assert directory.lookups == [1]
+
+
+async def test_a_plan_that_changes_during_the_lookup_is_not_missed(
+    directory: Directory, keys: ApiKeys, clock: FakeClock
+) -> None:
+    created = await a_key(directory, keys, clock)
+    async with Keyring(directory, clock, poll_s=3600) as keyring:
+        directory.answer_now.clear()
+        loading = asyncio.create_task(keyring.load(created.secret))
+        await directory.has_read.wait()
+        await Tenants(directory, clock).set_plan("acme", "pro")
+        await keyring.refresh()
+        directory.answer_now.set()
+
+        assert (await loading).plan == "pro"
+
+
 async def test_a_revocation_during_the_lookup_is_not_missed(
     directory: Directory, keys: ApiKeys, clock: FakeClock
 ) -> None:

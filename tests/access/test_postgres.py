@@ -52,6 +52,45 @@ async def test_a_revocation_reaches_other_processes_by_hint(store: Store, clock:
                 await asyncio.sleep(0.01)
 
 
+async def test_a_new_plan_reaches_other_processes_by_hint(store: Store, clock: FakeClock) -> None:
+    rows = PostgresAccessRows(store)
+    tenants = Tenants(rows, clock)
+    await ApiKeys(rows, tenants, clock).install_key("acme", "operator-chosen-secret")
+    hint = KeyHint()
+    await hint.listen(store)
+
+    async with Keyring(rows, clock, hint, poll_s=3600) as keyring:
+        known = await keyring.load("operator-chosen-secret")
+        await tenants.set_plan("acme", "pro")
+        async with asyncio.timeout(10):
+            while known.plan != "pro":
+                await asyncio.sleep(0.01)
+                found = keyring.authenticate("operator-chosen-secret")
+                assert found is not None
+                known = found
+
+
+async def test_a_key_added_while_the_plan_changes_is_told_of_it(store: Store, clock: FakeClock) -> None:
+    """Else it could be known with the old plan for good: the change would have passed it by."""
+    rows = PostgresAccessRows(store)
+    tenants = Tenants(rows, clock)
+    tenant = await tenants.create_tenant("acme", "Acme")
+    keys = ApiKeys(rows, tenants, clock)
+    position = (await rows.changed_keys(None)).position
+
+    async with store.tenant(tenant.id) as tx:
+        await tx.execute("UPDATE tenants SET plan = 'pro' WHERE id = $1", tenant.id)
+        adding = asyncio.create_task(keys.create_key(tenant.id, "meanwhile"))
+        async with asyncio.timeout(10):
+            while not await tx.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+        assert not adding.done()
+    created = await adding
+
+    told = {record.digest: record.plan for record in (await rows.changed_keys(position)).records}
+    assert told[digest_of(created.secret)] == "pro"
+
+
 async def test_processes_that_install_the_same_key_at_once_agree(store: Store, clock: FakeClock) -> None:
     rows = PostgresAccessRows(store)
     keys = ApiKeys(rows, Tenants(rows, clock), clock)

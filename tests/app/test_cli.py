@@ -105,6 +105,20 @@ def test_tenants_are_created_and_listed(cli: Cli) -> None:
     assert "Acme Inc." in cli("tenant", "list").stdout
 
 
+def test_a_tenant_is_put_on_a_plan_and_taken_off_it(cli: Cli) -> None:
+    cli("tenant", "create", "acme")
+
+    assert cli("tenant", "plan", "acme", "pro").stdout == "tenant acme is on the plan pro\n"
+    assert " pro " in cli("tenant", "list").stdout
+    assert cli.json("tenant", "list")["items"][0]["plan"] == "pro"
+    assert cli("tenant", "plan", "acme", "--none").stdout == "tenant acme is on no plan\n"
+    assert cli.json("tenant", "plan", "acme", "free")["plan"] == "free"
+    cli("tenant", "plan", "acme", code=MISUSED)
+    cli("tenant", "plan", "acme", "pro", "--none", code=MISUSED)
+    assert "no tenant 'nobody'" in cli.fails("tenant", "plan", "nobody", "pro", code=FAILED)
+    assert "A plan's name" in cli.fails("tenant", "plan", "acme", "Pro!", code=FAILED)
+
+
 def test_pages_follow_each_other(cli: Cli) -> None:
     for slug in ("a1", "b1", "c1"):
         cli("tenant", "create", slug)

@@ -109,7 +109,9 @@ class Accounts:
 
 def _session(row: SessionRow, user: User, tenant: Tenant) -> Session:
     return Session(
-        principal=Principal(tenant_id=tenant.id, tenant_slug=tenant.slug, user_id=user.id, scopes=ALL_SCOPES),
+        principal=Principal(
+            tenant_id=tenant.id, tenant_slug=tenant.slug, user_id=user.id, scopes=ALL_SCOPES, plan=tenant.plan
+        ),
         login=user.login,
         tenant_name=tenant.name,
         expires_at=row.expires_at,

@@ -44,6 +44,17 @@ class FakeAccessRows:
         ordered = sorted(self._tenants.values(), key=lambda tenant: tenant.slug)
         return [tenant for tenant in ordered if after is None or tenant.slug > after][:limit]
 
+    async def set_plan(self, tenant_id: TenantId, plan: str | None) -> Tenant | None:
+        self._answer()
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            return None
+        changed = self._tenants[tenant_id] = replace(tenant, plan=plan)
+        for record in list(self._directory.values()):
+            if record.tenant_id == tenant_id:
+                self._write(replace(record, plan=plan))
+        return changed
+
     # -- keys --------------------------------------------------------------------------------
 
     async def add_key(self, key: ApiKey, digest: bytes) -> ApiKey:
@@ -65,6 +76,7 @@ class FakeAccessRows:
                 key_id=key.id,
                 scopes=key.scopes,
                 expires_at=key.expires_at,
+                plan=tenant.plan,
             )
         )
         return key

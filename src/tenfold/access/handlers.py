@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from tenfold.access.names import display_name, installed_secret, key_scopes, tenant_slug
+from tenfold.access.names import display_name, installed_secret, key_scopes, plan_name, tenant_slug
 from tenfold.access.ports import KeyRows, TenantRows
 from tenfold.access.secret_text import digest_of, new_api_key, shown_prefix
 from tenfold.access.types import ApiKey, CreatedKey, Page, Tenant
@@ -49,6 +49,14 @@ class Tenants:
             return await self.create_tenant(slug, name)
         except Conflict:  # another process was faster
             return await self.tenant(slug)
+
+    async def set_plan(self, slug: str, plan: str | None) -> Tenant:
+        """None: on no plan. Every process goes by it within a second. Raises InvalidRequest, NotFound."""
+        wanted = None if plan is None else plan_name(plan)
+        changed = await self._rows.set_plan((await self.tenant(slug)).id, wanted)
+        if changed is None:
+            raise NotFound(f"There is no tenant '{slug}'.", param="slug")
+        return changed
 
     async def list_tenants(self, *, cursor: str | None = None, limit: int = DEFAULT_PAGE) -> Page[Tenant]:
         """In the order of their slugs."""

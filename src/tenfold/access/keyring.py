@@ -165,6 +165,7 @@ class Keyring:
             tenant_slug=record.tenant_slug,
             key_id=record.key_id,
             scopes=record.scopes,
+            plan=record.plan,
         )
         if len(self._known) > MAX_KNOWN:  # the one known longest is read again when it comes back
             oldest = next(iter(self._known))

@@ -48,6 +48,16 @@ def tenant_slug(value: str, *, param: str = "slug") -> str:
     return value
 
 
+def plan_name(value: str, *, param: str = "plan") -> str:
+    """The name of a plan, as settings and commands write it: the same letters as a slug's."""
+    if len(value) > MAX_SLUG_CHARS or not _SLUG.fullmatch(value):
+        raise InvalidRequest(
+            "A plan's name has 1 to 63 lower-case letters, digits and hyphens, and no hyphen at either end.",
+            param=param,
+        )
+    return value
+
+
 def slug_from(name: str) -> str:
     """A free-looking slug for a tenant named so: what is plain in the name, and a random end."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

@@ -41,6 +41,10 @@ class TenantRows(Protocol):
         """In the order of their slugs, from the one after `after`."""
         ...
 
+    async def set_plan(self, tenant_id: TenantId, plan: str | None) -> Tenant | None:
+        """The tenant as it is now; the feed of keys tells of every key that it has. None: there is no such tenant."""
+        ...
+
 
 class KeyRows(Protocol):
     async def add_key(self, key: ApiKey, digest: bytes) -> ApiKey:

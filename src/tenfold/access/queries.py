@@ -22,10 +22,17 @@ INSERT INTO login_directory (login, tenant_id, user_id) VALUES ($1, $2, $3)
 ON CONFLICT (login) DO NOTHING RETURNING login
 """
 _ADD_USER = "INSERT INTO users (tenant_id, id, login, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)"
-_TENANT_BY_SLUG = "SELECT id, slug, name, created_at FROM tenants WHERE slug = $1"
-_TENANT_BY_ID = "SELECT id, slug, name, created_at FROM tenants WHERE id = $1"
+_TENANT_BY_SLUG = "SELECT id, slug, name, created_at, plan FROM tenants WHERE slug = $1"
+_TENANT_BY_ID = "SELECT id, slug, name, created_at, plan FROM tenants WHERE id = $1"
+# A key that is added while the plan changes has the new one, or its row is there to be told of the change.
+_TENANT_OF_KEY = "SELECT id FROM tenants WHERE id = $1 FOR SHARE"
 _TENANTS = """
-SELECT id, slug, name, created_at FROM tenants WHERE slug COLLATE "C" > $1 ORDER BY slug COLLATE "C" LIMIT $2
+SELECT id, slug, name, created_at, plan FROM tenants WHERE slug COLLATE "C" > $1 ORDER BY slug COLLATE "C" LIMIT $2
+"""
+_SET_PLAN = "UPDATE tenants SET plan = $2 WHERE id = $1 RETURNING id, slug, name, created_at, plan"
+_TELL_OF_KEYS = """
+UPDATE key_directory SET changed_xid = pg_current_xact_id()
+WHERE digest IN (SELECT digest FROM api_keys WHERE tenant_id = $1)
 """
 
 _CLAIM_DIGEST = """
@@ -50,7 +57,7 @@ _REVOKE_DIGEST = """
 UPDATE key_directory SET revoked_at = $2, changed_xid = pg_current_xact_id() WHERE digest = $1 AND revoked_at IS NULL
 """
 
-_RECORD_COLUMNS = "k.digest, k.tenant_id, t.slug, k.key_id, k.scopes, k.expires_at, k.revoked_at"
+_RECORD_COLUMNS = "k.digest, k.tenant_id, t.slug, t.plan, k.key_id, k.scopes, k.expires_at, k.revoked_at"
 _FIND_KEYS = f"""
 SELECT {_RECORD_COLUMNS} FROM key_directory k JOIN tenants t ON t.id = k.tenant_id WHERE k.digest = ANY($1::bytea[])
 """  # noqa: S608 - our own constants
@@ -108,12 +115,21 @@ class PostgresAccessRows:
         async with self._store.directory(readonly=True) as tx:
             return [_tenant(row) for row in await tx.fetch(_TENANTS, after or "", limit)]
 
+    async def set_plan(self, tenant_id: TenantId, plan: str | None) -> Tenant | None:
+        async with self._store.tenant(tenant_id) as tx:
+            row = await tx.fetchrow(_SET_PLAN, tenant_id, plan)
+            if row is None:
+                return None
+            await tx.execute(_TELL_OF_KEYS, tenant_id)
+            await tx.notify(KEYS_CHANNEL)
+        return _tenant(row)
+
     # -- keys --------------------------------------------------------------------------------
 
     async def add_key(self, key: ApiKey, digest: bytes) -> ApiKey:
         scopes = sorted(key.scopes)
         async with self._store.tenant(key.tenant_id) as tx:
-            if await tx.fetchrow(_TENANT_BY_ID, key.tenant_id) is None:
+            if await tx.fetchrow(_TENANT_OF_KEY, key.tenant_id) is None:
                 raise NotFound("There is no such tenant.")
             if await tx.fetchval(_CLAIM_DIGEST, digest, key.tenant_id, key.id, scopes, key.expires_at) is None:
                 holder = await tx.fetchrow(_HOLDER_OF_DIGEST, digest)
@@ -239,7 +255,9 @@ class KeyHint:
 
 
 def _tenant(row: Row) -> Tenant:
-    return Tenant(id=TenantId(row["id"]), slug=row["slug"], name=row["name"], created_at=row["created_at"])
+    return Tenant(
+        id=TenantId(row["id"]), slug=row["slug"], name=row["name"], created_at=row["created_at"], plan=row["plan"]
+    )
 
 
 def _api_key(row: Row) -> ApiKey:
@@ -264,6 +282,7 @@ def _record(row: Row) -> KeyRecord:
         scopes=frozenset(row["scopes"]),
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        plan=row["plan"],
     )
 
 

@@ -24,6 +24,7 @@ class Tenant:
     slug: str
     name: str
     created_at: datetime
+    plan: str | None = None  # as the operator names it: which rules of routes hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class KeyRecord:
     scopes: frozenset[str]
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    plan: str | None = None  # of the tenant
 
 
 @dataclass(frozen=True, kw_only=True)

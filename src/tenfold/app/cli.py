@@ -84,8 +84,30 @@ def tenant_list(settings: "Settings", limit: int, after: str | None, as_json: bo
     async def work() -> None:
         async with open_access(settings) as access:
             page = await access.tenants.list_tenants(cursor=after, limit=limit)
-            lines = [f"{item.slug:<30} {item.id}  {item.name}" for item in page.items]
+            lines = [f"{item.slug:<30} {item.id}  {item.plan or '-':<12} {item.name}" for item in page.items]
             show(page, as_json, table(lines, page.cursor))
+
+    run(work())
+
+
+@tenant.command("plan")
+@click.argument("slug")
+@click.argument("plan", required=False)
+@click.option("--none", "is_none", is_flag=True, help="Take the tenant off its plan.")
+@json_option
+@configured
+def tenant_plan(settings: "Settings", slug: str, plan: str | None, is_none: bool, as_json: bool) -> None:
+    """Put the tenant SLUG on PLAN, which rules of routes go by; running processes follow within a second."""
+    from tenfold.app.admin import open_access
+
+    if (plan is None) is not is_none:
+        raise click.UsageError("Give a plan, or --none.")
+
+    async def work() -> None:
+        async with open_access(settings) as access:
+            changed = await access.tenants.set_plan(slug, plan)
+            words = "on no plan" if changed.plan is None else f"on the plan {changed.plan}"
+            show(changed, as_json, f"tenant {changed.slug} is {words}")
 
     run(work())
 
