@@ -237,14 +237,15 @@ def flag_evaluate(
     if targeting_key is not None:
         attributes["targetingKey"] = targeting_key
 
-    async def work(flagging: "Flagging", owner: "TenantId | None") -> None:
+    async def work(flagging: "Flagging", _owner: "TenantId | None") -> None:
         from tenfold.app.cli_parts import FAILED
         from tenfold.core.principal import Principal
         from tenfold.rollout.book import Flags
 
-        assert owner is not None
+        tenant = await flagging.tenants.tenant(slug)
+        who = Principal(tenant_id=tenant.id, tenant_slug=slug, plan=tenant.plan)
         await flagging.book.start()
-        found = await Flags(flagging.book).evaluate(Principal(tenant_id=owner, tenant_slug=slug), key, attributes)
+        found = await Flags(flagging.book).evaluate(who, key, attributes)
         told: dict[str, Any] = {
             "key": found.key,
             "value": found.value,
@@ -259,7 +260,7 @@ def flag_evaluate(
         if found.error_code is not None:
             raise SystemExit(FAILED)
 
-    _with_flags(settings, slug, work)
+    _with_flags(settings, None, work)
 
 
 # -- switches --------------------------------------------------------------------------------

@@ -27,12 +27,13 @@ def assign(unit: str, salt: str, weights: Sequence[tuple[str, int]]) -> str:
     """The name of the arm of this unit (a tenant, a user). `weights` are whole numbers of 0 or more, in relation to
     each other; an arm of weight 0 gets nobody. Raises ValueError when no arm has a weight, or a weight is none."""
     best: tuple[float, str] | None = None
+    drawn_from = _framed(salt) + _framed(unit)
     for name, weight in weights:
         if not 0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"a weight is a whole number from 0 to {MAX_WEIGHT}, not {weight}")
         if weight == 0:
             continue
-        cost = -log(_draw(unit, salt, name)) / weight, name
+        cost = -log(_draw(drawn_from + name.encode("utf-8", "surrogatepass"))) / weight, name
         if best is None or cost < best:
             best = cost
     if best is None:
@@ -40,10 +41,13 @@ def assign(unit: str, salt: str, weights: Sequence[tuple[str, int]]) -> str:
     return best[1]
 
 
-def _draw(unit: str, salt: str, name: str) -> float:
+def _framed(text: str) -> bytes:
+    """With its length in front: ("a", "bc") and ("ab", "c") are different draws."""
+    part = text.encode("utf-8", "surrogatepass")
+    return len(part).to_bytes(4, "big") + part
+
+
+def _draw(data: bytes) -> float:
     """Uniform in (0, 1)."""
-    # Each text has its length in front: ("a", "bc") and ("ab", "c") are different draws.
-    parts = [text.encode("utf-8", "surrogatepass") for text in (salt, name, unit)]
-    data = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
     drawn = int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> (64 - _DRAWN_BITS)
     return (drawn or 0.5) / _RANGE  # 0 has no logarithm
