@@ -20,7 +20,8 @@ RETRYABLE = [
     FakeReply(error=UpstreamTimeout("Too slow")),
     FakeReply(status=500, body=b'{"error":', stop_at=3),
 ]
-FINAL = [400, 401, 403, 404, 409, 422]
+FINAL = [400, 409, 413, 422]
+ELSEWHERE = [401, 403, 404]  # a key, a right or a name that is wrong here
 
 
 @pytest.mark.parametrize("failure", RETRYABLE, ids=lambda reply: f"{reply.status}{reply.error or ''}")
@@ -36,6 +37,14 @@ async def test_the_next_target_answers_when_one_fails(failure: FakeReply, stream
     call = world.outcomes.only
     assert (call.status, call.provider, call.error) == ("ok", "anthropic", None)
     world.assert_settled()
+
+
+@pytest.mark.parametrize("status", ELSEWHERE)
+async def test_what_is_wrong_with_this_provider_alone_is_no_reason_to_fail(status: int) -> None:
+    world = World({"openai": [FakeReply(status=status, body=b"{}")], "spare": [whole("openai")]})
+    told = await world.ask(asking("openai"))
+    assert (told.status, told.headers["tenfold-provider"]) == (200, "spare")
+    assert world.outcomes.only.degraded == ("fallback",)
 
 
 @pytest.mark.parametrize("status", FINAL)

@@ -29,6 +29,7 @@ HELP: dict[str, tuple[str, str]] = {
     "tenfold_estimated_calls_total": ("counter", "Calls whose usage is an estimate: the reply broke off."),
     "tenfold_degraded_total": ("counter", "Steps of fallback chains that calls took, by step and feature."),
     "tenfold_provider_requests_total": ("counter", "Requests sent to providers for calls, by who answered at last."),
+    "tenfold_output_checks_total": ("counter", "Replies held to the JSON they promise, by model and what came of it."),
     "gen_ai_client_token_usage": ("histogram", "Tokens of a call, by kind (gen_ai.token.type)."),
     "gen_ai_client_operation_duration_seconds": ("histogram", "Time from request to the last byte of the reply."),
     "gen_ai_client_operation_time_to_first_chunk_seconds": ("histogram", "Time from request to the first byte."),
