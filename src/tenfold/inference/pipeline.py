@@ -147,19 +147,16 @@ class Pipeline:
         call = question.call
         try:
             self._planner.refuse_killed(call)
-            await self._in_time(question, self._from_providers(question, route, key, responder))
+            answering = self._from_providers(question, route, key, responder)
+            await (answering if call.deadline is None else self._in_time(question, call.deadline, answering))
         except TenfoldError as error:
             if question.sender is not None or not await self._degrade.answer(question, key, error, responder):
                 raise
 
-    async def _in_time(self, question: Question, answering: Coroutine[Any, Any, None]) -> None:
+    async def _in_time(self, question: Question, deadline: float, answering: Coroutine[Any, Any, None]) -> None:
         """Raises DeadlineExceeded where no reply has begun; a stream ends with it."""
-        call = question.call
-        if call.deadline is None:
-            await answering
-            return
         try:
-            async with asyncio.timeout(call.deadline - perf_counter()):
+            async with asyncio.timeout(deadline - perf_counter()):
                 await answering
         except TimeoutError:
             late = DeadlineExceeded("The deadline of this request passed before its reply was complete.")

@@ -116,16 +116,23 @@ class _Stream:
 
     async def run(self, relay: Relay) -> None:
         """To the end of the upstream's stream. Raises UpstreamError when it breaks."""
-        policy = self._attempts.policy
-        try:
-            async with (
-                asyncio.timeout(self._attempts.first_token_left_s()) as timer,
-                aclosing(relay.frames()) as frames,
-            ):
+        first_s, between_s = self._attempts.first_token_left_s(), self._attempts.policy.between_tokens_s
+        if first_s is None and between_s is None:
+            async with aclosing(relay.frames()) as frames:
                 await self._begin(relay, frames)
-                await self._pass_on(relay, frames, timer, policy.between_tokens_s)
-        except TimeoutError:
-            raise UpstreamTimeout("The provider sent no token for longer than the route allows.") from None
+                await self._pass_on(frames)
+        else:
+            try:
+                async with asyncio.timeout(first_s) as timer, aclosing(relay.frames()) as frames:
+                    await self._begin(relay, frames)
+                    await self._pass_on(_in_time(relay, frames, timer, between_s))
+            except TimeoutError:
+                raise UpstreamTimeout("The provider sent no token for longer than the route allows.") from None
+        error = self._question.call.error
+        if error is None:
+            self._attempts.ended_well()
+        else:
+            self._attempts.broke(error)
 
     async def _begin(self, relay: Relay, frames: AsyncGenerator[bytes, None]) -> None:
         """Hold back what comes before the first token, and as many blocks more as the policy says."""
@@ -140,33 +147,34 @@ class _Stream:
         if question.call.error is not None:  # it began with an error
             raise failure_in(question, b"".join(held))
         self._attempts.note_choice()
-        question.sender = respond.begin_stream(question.call, self._responder)
-        await self._send(b"".join(held))
+        sender = question.sender = respond.begin_stream(question.call, self._responder)
+        for block in held:
+            if self.kept is not None and self._keep is not None:
+                self.kept = self._keep(self.kept, block)
+        if held:
+            await sender.send_bytes(held[0] if len(held) == 1 else b"".join(held))
 
-    async def _pass_on(
-        self, relay: Relay, frames: AsyncGenerator[bytes, None], timer: asyncio.Timeout, between_s: float | None
-    ) -> None:
-        now = asyncio.get_running_loop().time
-        seen = relay.tokens
-        timer.reschedule(None if between_s is None else now() + between_s)
-        async for block in frames:
-            await self._send(block)
-            if between_s is not None and relay.tokens != seen:
-                seen = relay.tokens
-                timer.reschedule(now() + between_s)
-        error = self._question.call.error
-        if error is None:
-            self._attempts.ended_well()
-        else:
-            self._attempts.broke(error)
-
-    async def _send(self, frames: bytes) -> None:
-        sender = self._question.sender
+    async def _pass_on(self, frames: AsyncGenerator[bytes, None]) -> None:
+        sender, keep, kept = self._question.sender, self._keep, self.kept
         assert sender is not None
-        if self.kept is not None and self._keep is not None:
-            self.kept = self._keep(self.kept, frames)
-        if frames:
-            await sender.send_bytes(frames)
+        async for block in frames:
+            if kept is not None and keep is not None:
+                kept = self.kept = keep(kept, block)
+            await sender.send_bytes(block)
+
+
+async def _in_time(
+    relay: Relay, frames: AsyncGenerator[bytes, None], timer: asyncio.Timeout, between_s: float | None
+) -> AsyncGenerator[bytes, None]:
+    """The frames; the timer goes off when so long no token was among them."""
+    now = asyncio.get_running_loop().time
+    seen = relay.tokens
+    timer.reschedule(None if between_s is None else now() + between_s)
+    async for block in frames:
+        if between_s is not None and relay.tokens != seen:
+            seen = relay.tokens
+            timer.reschedule(now() + between_s)
+        yield block
 
 
 def _broken(error: UpstreamError, relay: Relay) -> UpstreamError:
