@@ -105,6 +105,9 @@ FRAMES: Mapping[str, Sequence[bytes]] = {
     ),
 }
 
+UNTIL_TOKEN: Mapping[str, int] = {"openai": 2, "anthropic": 3, "gemini": 1}
+"""How many of its frames an upstream sends until a token is among them: a client gets them as one piece."""
+
 
 def asking(client: str, **more: Any) -> bytes:
     """A request body in the client's dialect."""
@@ -273,7 +276,7 @@ class World:
         )
         self.targets = dict(zip(self.transports, targets, strict=True))
         self.router = Router([Route(model=MODEL, targets=targets, policy=route)])
-        lookup = Lookup(self.cache, policy)
+        lookup = Lookup(self.cache, policy, switches)
         self.pipeline = Pipeline(
             admit=self.admission.admit,
             router=self.router,

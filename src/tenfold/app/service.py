@@ -125,8 +125,8 @@ class Service:
         corrections = self._keep_accounts_right(accounting, routes)
         feed = self._start_feed(corrections)
         router = Router(routes)
-        lookup = Lookup(cache, settings.cache.exact)
         switches = Switches(accounting.flags)
+        lookup = Lookup(cache, settings.cache.exact, switches)
         pipeline = Pipeline(
             admit=accounting.admit,
             router=router,

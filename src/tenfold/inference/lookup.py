@@ -12,6 +12,7 @@ from msgspec import json
 
 from tenfold.cache.exact import Answer, ExactCache
 from tenfold.core.call import Call
+from tenfold.inference.ports import Switches
 
 Policy = Literal["never", "deterministic", "always"]
 
@@ -26,9 +27,12 @@ _NOT_PART_OF_THE_QUESTION = ("user", "metadata", "safety_identifier", "prompt_ca
 
 
 class Lookup:
-    def __init__(self, cache: ExactCache, policy: Policy) -> None:
+    """`switches`: answers of a model or provider that is switched off are not given."""
+
+    def __init__(self, cache: ExactCache, policy: Policy, switches: Switches | None = None) -> None:
         self._cache = cache
         self._policy = policy
+        self._switches = switches
 
     def by_bytes(self, call: Call) -> Answer | None:
         """The answer to the very same bytes. Sets the call's cache state when there is one."""
@@ -115,8 +119,15 @@ class Lookup:
         answer, age_s = found
         if answer.on_request and "exact" not in call.options.cache:
             return None
+        if self._switches is not None and self._switches.any and self._is_off(self._switches, call, answer):
+            return None
         call.degraded = answer.degraded
         return _reused(call, answer, age_s)
+
+    @staticmethod
+    def _is_off(switches: Switches, call: Call, answer: Answer) -> bool:
+        feature, provider = call.options.feature, answer.provider or None
+        return switches.killed(call.principal, feature=feature, model=answer.model, provider=provider) is not None
 
     def _eligible(self, call: Call) -> bool:
         return "exact" in call.options.cache or self._by_default(call)
