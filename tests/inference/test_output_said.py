@@ -19,7 +19,6 @@ from tenfold.core.chat import (
     Part,
     RefusalDelta,
     RefusalPart,
-    Restarted,
     Started,
     TextDelta,
     TextPart,
@@ -159,12 +158,6 @@ def test_deltas_that_excuse(event: ChatEvent) -> None:
     stream = StreamText()
     stream.take([event])
     assert stream.said()[0].excused
-
-
-def test_a_stream_that_began_again_says_only_the_second() -> None:
-    stream = StreamText()
-    stream.take([TextDelta(text="{"), Restarted(provider="p", model="m"), TextDelta(text="[]")])
-    assert stream.said() == [Said(index=0, text="[]")]
 
 
 def test_a_failed_stream_says_so() -> None:

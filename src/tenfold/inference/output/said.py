@@ -16,7 +16,6 @@ from tenfold.core.chat import (
     OpaquePart,
     RefusalDelta,
     RefusalPart,
-    Restarted,
     TextDelta,
     TextPart,
     ToolCallDelta,
@@ -101,7 +100,7 @@ class _Choice:
 
 class StreamText:
     """Collects the text of a stream that goes by. Of a translated stream it takes the events; of a passing one the raw
-    frames, through a decoder of its own. Bounded: past `most` characters it lets go of all texts."""
+    frames, through a decoder of its own. One for each attempt. Bounded: past `most` characters it lets go of all texts."""
 
     def __init__(self, decoder: StreamDecoder | None = None, *, most: int = MOST_TEXT) -> None:
         self._decoder = decoder
@@ -126,9 +125,6 @@ class StreamText:
                     self._of(event.choice).excused = True
                 case OpaqueDelta():
                     self._of(event.choice).opaque = True
-                case Restarted():
-                    self._choices.clear()
-                    self._size, self.failed = 0, False
                 case Failed():
                     self.failed = True
 
