@@ -68,5 +68,5 @@ class Window:
             self._calls[slot] = self._failures[slot] = self._slow[slot] = 0
             self._marks[slot] = mark
         self.ends += passed * self._bucket_s
-        if self.ends <= now:  # rounding of a clock that is far on
-            self.ends = now + self._bucket_s
+        if self.ends <= now:  # rounded down: one more
+            self.roll(now, mark)
