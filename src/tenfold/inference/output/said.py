@@ -100,7 +100,7 @@ class _Choice:
 
 class StreamText:
     """Collects the text of a stream that goes by. Of a translated stream it takes the events; of a passing one the raw
-    frames, through a decoder of its own. One for each attempt. Bounded: past `most` characters it lets go of all texts."""
+    frames, through a decoder of its own. One for each attempt. Past `most` characters it lets go of all."""
 
     def __init__(self, decoder: StreamDecoder | None = None, *, most: int = MOST_TEXT) -> None:
         self._decoder = decoder
