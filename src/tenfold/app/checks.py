@@ -41,7 +41,7 @@ async def check_providers(settings: Settings, name: str | None = None) -> list[C
 
 
 def _label(seat: Seat, seated: list[Seat]) -> str:
-    return f"{seat.name}, key {seat.number + 1}" if len(seated) > 1 else seat.name
+    return f"{seat.name}, key {seat.key}" if len(seated) > 1 else seat.name
 
 
 async def _provider(label: str, provider: Provider) -> Check:

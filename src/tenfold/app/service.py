@@ -113,10 +113,10 @@ class Service:
         built_in: dict[str, Provider] = dict.fromkeys(MODELS, offline)
         if smollm2.is_installed():
             built_in[smollm2.MODEL] = LocalLlmProvider(OpenAIWire())
-        seats = build_providers(settings, environment(), offline, self.batch)
+        healths = Healths(PostgresBreakerRows(store), accounting.members.id, policy=breaker_policy(settings))
+        seats = build_providers(settings, environment(), offline, self.batch, healths)
         for provider in {*(seat.provider for seated in seats.values() for seat in seated), *built_in.values()}:
             self._resources.push_async_callback(provider.aclose)
-        healths = Healths(PostgresBreakerRows(store), accounting.members.id, policy=breaker_policy(settings))
         accounting.changes.follow(BREAKERS_TOPIC, healths.hear)
         self._keep(healths.run(), "app.breakers")
         self._metrics.add_source(healths.figures)

@@ -1,11 +1,12 @@
 """Providers, routes and prices out of the settings: which model goes where and what it costs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from tenfold.app.routing import breaker_policy, models_of, policy_of
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
+from tenfold.core.errors import UpstreamUnavailable
 from tenfold.core.write_batch import WriteBatch
 from tenfold.health import Healths, Shaper
 from tenfold.inference.route import PriceList, Quote, Route, Target
@@ -14,8 +15,10 @@ from tenfold.ledger.prices import Quote as ListQuote
 from tenfold.providers.anthropic import AnthropicWire
 from tenfold.providers.gemini import GeminiWire
 from tenfold.providers.http import HttpProvider
+from tenfold.providers.offline import smollm2
+from tenfold.providers.offline.provider import MODELS
 from tenfold.providers.openai import OpenAIWire, upstream_facts
-from tenfold.providers.ports import Provider, Wire
+from tenfold.providers.ports import Exchange, Headers, Provider, Wire, WireRequest
 from tenfold.providers.transport import HttpClient, InvalidHeader, InvalidOrigin, Limits, Origin, Timeouts, tls_context
 
 _CHECK_PATHS = {"openai": "/models", "anthropic": "/v1/models", "gemini": "/v1beta/models"}
@@ -31,6 +34,11 @@ class Seat:
     provider: Provider
     shaper: Shaper
     number: int
+
+    @property
+    def key(self) -> str:
+        """What people call the key."""
+        return str(self.number + 1)
 
 
 class _Listed:
@@ -63,23 +71,70 @@ def _quote(price: PriceSettings) -> ListQuote:
 
 
 def build_providers(
-    settings: Settings, environment: Mapping[str, str], offline: Provider, batch: WriteBatch | None = None
+    settings: Settings,
+    environment: Mapping[str, str],
+    offline: Provider,
+    batch: WriteBatch | None = None,
+    healths: Healths | None = None,
 ) -> dict[str, list[Seat]]:
     """The configured providers by name, once for each of their keys; `offline` stands for every one of that kind.
-    Raises SettingsError for a key that is not there or a URL that is none."""
+    `healths` holds their shapers. Raises SettingsError for a key that is not there or a URL that is none."""
+    healths = healths or Healths()
+
+    def provider(name: str, entry: ProviderSettings, key: str | None) -> Provider:
+        return offline if entry.kind == OFFLINE else _http_provider(name, entry, key, environment, batch)
+
+    return _seats(settings, healths, provider)
+
+
+def _seats(
+    settings: Settings, healths: Healths, provider: Callable[[str, ProviderSettings, str | None], Provider]
+) -> dict[str, list[Seat]]:
     seats: dict[str, list[Seat]] = {}
     for name, entry in settings.providers.items():
         keys: list[str | None] = [*entry.keys] or [None]
         seats[name] = [
             Seat(
                 name=name,
-                provider=offline if entry.kind == OFFLINE else _http_provider(name, entry, key, environment, batch),
-                shaper=Shaper(entry.max_concurrency),
+                provider=provider(name, entry, key),
+                shaper=healths.shaper(name, str(number + 1), entry.max_concurrency),
                 number=number,
             )
             for number, key in enumerate(keys)
         ]
     return seats
+
+
+class Unasked:
+    """A provider for whoever only looks at routes: it has a name, and asking it fails. No key is read for it."""
+
+    def __init__(self, name: str, wire: Wire) -> None:
+        self.name = name
+        self.wire = wire
+
+    async def send(self, request: WireRequest, headers: Headers) -> Exchange:
+        """Raises UpstreamUnavailable."""
+        raise UpstreamUnavailable("Nothing is asked here.")
+
+    async def check(self) -> str:
+        """Raises UpstreamUnavailable."""
+        raise UpstreamUnavailable("Nothing is asked here.")
+
+    async def aclose(self) -> None:
+        return
+
+
+def routes_to_look_at(settings: Settings, healths: Healths) -> list[Route]:
+    """The routes as a serving process has them, with providers that cannot be asked: no secret is needed."""
+    offline = Unasked(OFFLINE, OpenAIWire())
+
+    def provider(name: str, entry: ProviderSettings, key: str | None) -> Provider:
+        return offline if entry.kind == OFFLINE else Unasked(name, _wire(entry))
+
+    built_in: dict[str, Provider] = dict.fromkeys(MODELS, offline)
+    if smollm2.is_installed():
+        built_in[smollm2.MODEL] = Unasked("local", OpenAIWire())
+    return build_routes(settings, _seats(settings, healths, provider), built_in, PriceBook.load(), healths)
 
 
 def refuse_unusable(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -146,6 +201,7 @@ def _targets(
                 shaper=seat.shaper,
                 region=seller.region,
                 weight=weight,
+                key=seat.key if several else None,
                 # Several keys are there to share the load, whatever is said of the order of the targets.
                 balance="latency" if several and entry.balance == "order" and len(entry.targets) < 2 else entry.balance,
                 provider=seat.provider,

@@ -69,6 +69,10 @@ class Healths:
             shaper = self._shapers[provider, key] = Shaper(max_limit, now=self._now)
         return shaper
 
+    def shapers(self) -> list[tuple[str, str, Shaper]]:
+        """Provider, key, and its shaper, in the order of their first use."""
+        return [(provider, key, shaper) for (provider, key), shaper in self._shapers.items()]
+
     def views(self) -> list[HealthView]:
         now = self._now()
         return [target.view(now) for _, target in sorted(self._targets.items())]
@@ -154,8 +158,6 @@ class Healths:
         if target is None or target in self._changed or self._seen.get(key) == state.change_id:
             return
         self._seen[key] = state.change_id
-        if state.holder == self._holder:
-            return
         if state.state == "open":
             target.adopt_open(self._now(), state.left_s)
         else:

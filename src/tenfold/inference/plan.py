@@ -30,8 +30,16 @@ IsKilled = Callable[[Target], bool]
 BoundOf = Callable[[Target], int]
 
 
-def plan(route: Route, ask: Ask, *, is_killed: IsKilled | None = None, bound_of: BoundOf | None = None) -> Plan:
+def plan(
+    route: Route,
+    ask: Ask,
+    *,
+    is_killed: IsKilled | None = None,
+    bound_of: BoundOf | None = None,
+    skipped: list[Skipped] | None = None,
+) -> Plan:
     """`bound_of`: what the call may cost at a target, 10^-9 USD; asked only where a ceiling or the price decides.
+    `skipped` takes what is not asked, for whoever wants to know it of a call that nobody may be asked for, too.
 
     Raises FeatureOff when every target is switched off, and UpstreamUnavailable with `retry_after_s` when every one
     that may be asked is known to be down. A call that costs too much everywhere keeps its cheapest targets: the
@@ -41,7 +49,7 @@ def plan(route: Route, ask: Ask, *, is_killed: IsKilled | None = None, bound_of:
     asks_more = is_killed is not None or ask.max_nano is not None or ask.left_s is not None
     if usual is not None and not asks_more and all(choice.target.health.may_call(ask.now) for choice in usual.choices):
         return usual
-    skipped: list[Skipped] = []
+    skipped = [] if skipped is None else skipped
     candidates = _in_order(route, ask, bound_of)
     candidates = _allowed(candidates, route.policy, is_killed, skipped)
     candidates = _affordable(candidates, route.policy, ask, bound_of, skipped)

@@ -10,7 +10,7 @@ from tenfold.inference.bound import bound_of
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.plan import Ask, plan
 from tenfold.inference.ports import Kill, Switches
-from tenfold.inference.route import Plan, Route, Target
+from tenfold.inference.route import Plan, Route, Skipped, Target
 
 
 class Planner:
@@ -56,7 +56,16 @@ class Planner:
             reason = f": {kill.reason}" if kill.reason else ""
             raise FeatureOff(f"The {kill.scope} `{kill.subject}` is switched off{reason}.")
 
-    def plan(self, call: Call, route: Route) -> Plan:
+    def kill_of(self, call: Call, target: Target) -> Kill | None:
+        """The switch that keeps the call from this target."""
+        switches = self._switches
+        if switches is None or not switches.any:
+            return None
+        return switches.killed(
+            call.principal, feature=call.options.feature, model=target.model, provider=target.provider.name
+        )
+
+    def plan(self, call: Call, route: Route, skipped: list[Skipped] | None = None) -> Plan:
         """Raises FeatureOff, UpstreamUnavailable, DeadlineExceeded; see `plan`."""
         options, principal, now = call.options, call.principal, perf_counter()
         if call.deadline is not None and now >= call.deadline:
@@ -76,16 +85,13 @@ class Planner:
             ),
             is_killed=self._is_killed(call),
             bound_of=lambda target: bound_of(call, (target,)).nano,
+            skipped=skipped,
         )
         if "route" in options.explain:
             call.route_told = found.told()
         return found
 
     def _is_killed(self, call: Call) -> Callable[[Target], bool] | None:
-        switches = self._switches
-        if switches is None or not switches.any:
+        if self._switches is None or not self._switches.any:
             return None
-        principal, feature = call.principal, call.options.feature
-        return lambda target: (
-            switches.killed(principal, feature=feature, model=target.model, provider=target.provider.name) is not None
-        )
+        return lambda target: self.kill_of(call, target) is not None

@@ -79,7 +79,8 @@ class Target:
     `max_input_tokens`: of its context window; None, as for `max_output_tokens`: not known. `broken_streams`: what is
     charged when it does not tell its usage, see the setting of that name. `model`: as the settings name it; targets of
     one model are equal, and `balance` says how calls are spread over them. `health` is shared by all that ask the same
-    model of the same provider, `shaper` by all that use the same key of it.
+    model of the same provider, `shaper` by all that use the same key of it; `key` tells its keys apart where there are
+    several, and is never the secret.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Target:
         region: str | None = None,
         weight: int = 1,
         balance: Balance = "order",
+        key: str | None = None,
     ) -> None:
         self.model = model or upstream_model
         self.health = health or TargetHealth()
@@ -110,6 +112,9 @@ class Target:
             if self.model == upstream_model
             else (f"{self.model}@{provider.name}/{upstream_model}")
         )
+        self.key = key
+        if key is not None:
+            self.label += f"#{key}"
         self.provider = provider
         self.upstream_model = upstream_model
         self.ask_usage = ask_usage
