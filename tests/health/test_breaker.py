@@ -62,6 +62,18 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
     assert attempts.state() == "closed"
 
 
+def test_successes_grow_old_as_well() -> None:
+    attempts = Attempts()
+    for _ in range(1_000):
+        attempts.now += 0.005
+        attempts.succeed()
+    attempts.now += 15
+    for number in range(9):
+        attempts.now += 0.1
+        attempts.succeed() if number % 2 else attempts.fail()
+    assert attempts.state() == "open"
+
+
 def test_a_primary_that_is_down_under_200_calls_a_second_is_left_alone_within_a_second() -> None:
     """The window is full of successes by then: a rate alone would need five seconds."""
     attempts = Attempts()
@@ -422,6 +434,13 @@ def test_the_rest_of_the_time_is_bounded_by_what_is_usual_here() -> None:
     attempts = Attempts()
     attempts.health.adopt_open(attempts.now, 1e9)
     assert attempts.health.retry_after_s(attempts.now) <= 4
+
+
+def test_what_is_open_here_for_longer_stays_so() -> None:
+    attempts = Attempts()
+    attempts.open()
+    attempts.health.adopt_open(attempts.now, 0.5)
+    assert attempts.health.retry_after_s(attempts.now) > 1.9
 
 
 def test_what_is_over_is_not_adopted() -> None:

@@ -1,7 +1,7 @@
 """What retries may add to the load, whatever comes in whatever order."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenfold.health import RetryBudget
@@ -60,6 +60,9 @@ STEPS = st.lists(
 )
 
 
+@example(  # a whole number of buckets, and the clock rounds it down
+    steps=[(1.7435444298410339, 0, 0), (5.0, 1, 0), (6.0, 1, 0), (4.5, 2, 1)], ratio=0.25, floor=0
+)
 @given(STEPS, st.sampled_from([0.0, 0.1, 0.25]), st.sampled_from([0, 3, 10]))
 def test_the_extra_load_is_bounded(steps: list[tuple[float, int, int]], ratio: float, floor: int) -> None:
     """Whenever one is granted, those of the window are at most the ratio of its first attempts, or the floor; and over

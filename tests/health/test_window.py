@@ -31,13 +31,6 @@ def test_it_counts_the_last_nine_tenths_at_least_and_the_whole_window_at_most(
         assert sum(each[3] for each in surely) <= window.marked(mark) <= sum(each[3] for each in perhaps)
 
 
-def test_a_step_of_whole_buckets_is_not_one_short_by_rounding() -> None:
-    window, start = Window(10), 506.7435444298410339
-    for number in range(0, 100, 6):
-        window.count(start + number, 1, 0, 0)
-        assert window.calls == min(2, number // 6 + 1)
-
-
 def test_a_clock_that_goes_back_loses_nothing() -> None:
     window = Window(10)
     window.count(100, 1, 0, 0)
