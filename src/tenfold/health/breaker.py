@@ -1,6 +1,6 @@
 """What is known of one target (a model of a provider): whether it may be called, how long it takes, how busy it is.
 
-Made of the ends of attempts, in memory, on the path of the call: no I/O, no lock, no allocation. It calls nobody and
+Made of the ends of attempts, in memory, on the path of the call: no I/O and no lock. It calls nobody and
 decides nothing but "not now".
 """
 

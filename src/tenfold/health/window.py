@@ -1,4 +1,4 @@
-"""Counts of the last seconds: a ring of ten buckets and their sums. No allocation, O(1) a count."""
+"""Counts of the last seconds: a ring of ten buckets and their sums, O(1) a count."""
 
 _BUCKETS = 10
 
