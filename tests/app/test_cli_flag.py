@@ -79,7 +79,7 @@ def test_switches(cli: Cli) -> None:
         assert cli.json("kill", *words)["id"] == thrown["id"]
     cli("kill", "tenant", "default")
     cli("kill", "model", "gpt-4o", "--tenant", "default")
-    assert [kill["scope"] for each in cli.json("kill", "list")["items"]] == ["provider", "model", "feature"]
+    assert [each["scope"] for each in cli.json("kill", "list")["items"]] == ["provider", "model", "feature"]
     listed = cli("kill", "list", "--tenant", "default").stdout.splitlines()
     assert len(listed) == 5
     assert "feature search (of all, " in listed[-1]
