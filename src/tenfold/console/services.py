@@ -10,6 +10,8 @@ from tenfold.assistant.types import Answer, AskEvent
 from tenfold.core.call import CacheState, Status
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
+from tenfold.health import State
+from tenfold.inference.explanation import Explanation, Inquiry
 from tenfold.jobs.types import Ticket, TicketPage
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
@@ -241,6 +243,58 @@ class SloService(Protocol):
     def standings(self) -> list[SloStanding]: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class KeyLimit:
+    """A key of a provider: how many calls at once it is found to take, and how many it has."""
+
+    key: str  # its number in the settings, never the secret
+    limit: int
+    in_flight: int
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetStanding:
+    """A model of a provider, as the process that answers knows it. `calls`, `failures` and `slow` ended within the
+    breakers' window; what no call has told yet is None. `keys` are the provider's, for all its models."""
+
+    provider: str
+    model: str  # as the provider names it
+    served_as: tuple[str, ...]  # the models of the settings that lead here
+    state: State
+    asked_again_s: float  # from now on; 0: it may be asked
+    in_flight: int
+    calls: int
+    failures: int
+    slow: int
+    latency_ms: float | None  # to the first token, or of a whole reply: a peak that fades
+    duration_ms: float | None
+    opened_total: int  # since the process started
+    keys: tuple[KeyLimit, ...] = ()
+
+
+class TargetService(Protocol):
+    """See tenfold.app.explaining.LiveTargets."""
+
+    def targets(self) -> list[TargetStanding]:
+        """In the order of their providers' names, then the models'."""
+        ...
+
+
+class RouteService(Protocol):
+    """See tenfold.inference.explanation.Explainer."""
+
+    async def explain(self, principal: Principal, inquiry: Inquiry) -> Explanation: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthServices:
+    """What the Status page and `/api/v1/health/targets` stand on, and `/api/v1/route/explain`."""
+
+    targets: TargetService
+    routes: RouteService
+
+
 class TicketService(Protocol):
     """See tenfold.jobs.handlers.Tickets."""
 
@@ -326,7 +380,8 @@ EXAMPLE_QUESTIONS = (
 @dataclass(frozen=True, kw_only=True)
 class ConsoleServices:
     """`model` is the one the snippets name; `public_url` stands in them instead of the address of the request;
-    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold. Without `money` no Budgets page."""
+    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold. Without `money` no Budgets page,
+    without `health` no Status page."""
 
     accounts: AccountService
     keys: KeyService
@@ -339,6 +394,7 @@ class ConsoleServices:
     flags: FlagServices | None = None
     tickets: TicketService | None = None
     slo: SloService | None = None
+    health: HealthServices | None = None
     version: str = ""
     sign_up_open: bool = True
     secure_cookies: bool = False

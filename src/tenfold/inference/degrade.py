@@ -23,6 +23,11 @@ ANY = "*"
 _NOTHING = Usage()
 
 
+def feature_of(features: Mapping[str, Feature], call: Call) -> Feature | None:
+    """What is declared for this call."""
+    return features.get(call.options.feature or ANY) or features.get(ANY)
+
+
 class Degrade:
     def __init__(
         self, *, lookup: Lookup, features: Mapping[str, Feature] | None = None, parking: Parking | None = None
@@ -33,9 +38,7 @@ class Degrade:
 
     def feature(self, call: Call) -> Feature | None:
         """What is declared for this call."""
-        if not self._features:
-            return None
-        return self._features.get(call.options.feature or ANY) or self._features.get(ANY)
+        return feature_of(self._features, call) if self._features else None
 
     def keeps_stale(self, call: Call) -> bool:
         """Whether its answer may be wanted later, when nobody answers."""

@@ -4,6 +4,7 @@ The choice is the planner's own, made of what this process knows now. It asks no
 limits and budgets are not looked at.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -16,9 +17,10 @@ from tenfold.core.principal import Principal
 from tenfold.health import State
 from tenfold.inference.bound import bound_of
 from tenfold.inference.ceilings import Ceilings
-from tenfold.inference.degrade import Degrade
+from tenfold.inference.degrade import feature_of
 from tenfold.inference.plan import KILLED
 from tenfold.inference.planner import Planner
+from tenfold.inference.policy import Feature
 from tenfold.inference.ports import Kill
 from tenfold.inference.route import Route, Router, Skipped, Target
 
@@ -87,13 +89,15 @@ class Explanation:
 
 
 class Explainer:
-    """On the planner, ceilings and degradation of the pipeline."""
+    """On the planner, the ceilings and the features of a pipeline."""
 
-    def __init__(self, *, router: Router, planner: Planner, ceilings: Ceilings, degrade: Degrade) -> None:
+    def __init__(
+        self, *, router: Router, planner: Planner, ceilings: Ceilings, features: Mapping[str, Feature]
+    ) -> None:
         self._router = router
         self._planner = planner
         self._ceilings = ceilings
-        self._degrade = degrade
+        self._features = features
 
     async def explain(self, principal: Principal, inquiry: Inquiry) -> Explanation:
         """Raises ModelNotFound with the nearest name, StoreUnavailable."""
@@ -116,7 +120,7 @@ class Explainer:
             refused = Refusal(
                 code=error.code, status=error.status, message=error.message, retry_after_s=error.retry_after_s
             )
-        feature = self._degrade.feature(call)
+        feature = feature_of(self._features, call)
         ceilings = [each for each in (route.policy.max_nano, self._ceilings.of(call)) if each is not None]
         return Explanation(
             route=route.model,
