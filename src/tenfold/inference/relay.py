@@ -13,6 +13,7 @@ from tenfold.inference.call import Attempts, Question
 from tenfold.inference.ports import Responder, Sender
 from tenfold.inference.route import Target
 from tenfold.inference.settle import price
+from tenfold.inference.structured import Structured
 from tenfold.inference.validate import (
     PassingRelay,
     Relay,
@@ -25,18 +26,20 @@ from tenfold.inference.validate import (
 Keep = Callable[[list[bytes], bytes], list[bytes] | None]
 
 
-async def relay_whole(question: Question, attempts: Attempts, responder: Responder) -> bytes:
+async def relay_whole(question: Question, attempts: Attempts, responder: Responder, structured: Structured) -> bytes:
     """The body that was sent. Raises UpstreamError."""
     call = question.call
     while True:
         target, exchange = await attempts.next()
         question.target = target
         try:
-            body = await exchange.read()
+            raw = await exchange.read()
             call.first_byte = time.perf_counter()
-            call.stream_bytes = len(body)
-            body = read_reply(question, target, body)
+            call.stream_bytes = len(raw)
+            body = read_reply(question, target, raw)
             attempts.ended_well()
+            if question.expected is not None:
+                body = await structured.whole(question, attempts, target, raw, body)
             break
         except UpstreamError as error:
             exchange.abort()
@@ -44,12 +47,15 @@ async def relay_whole(question: Question, attempts: Attempts, responder: Respond
         finally:
             attempts.let_go()
             exchange.abort()
-    price(call, target)
+    assert question.target is not None
+    price(call, question.target)
     respond.whole(call, body, responder)
     return body
 
 
-async def relay_stream(question: Question, attempts: Attempts, responder: Responder, keep: Keep | None) -> bytes | None:
+async def relay_stream(
+    question: Question, attempts: Attempts, responder: Responder, structured: Structured, keep: Keep | None
+) -> bytes | None:
     """Forward as it comes, from the first token on: what fails before it is made up for unseen. Once the stream has
     begun an error is an event of it: its status line is gone.
 
@@ -62,19 +68,21 @@ async def relay_stream(question: Question, attempts: Attempts, responder: Respon
             target, exchange = await attempts.next()
             question.target = target
             relay = (PassingRelay if question.speaks(target) else TranslatingRelay)(
-                question, target, exchange, attempts.policy
+                question, target, exchange, attempts.policy, structured.stream(question, target)
             )
             try:
-                await check_stream_head(question, target, exchange)
-                if question.sender is not None:
-                    await stream.restart(target)
-                await stream.run(relay)
+                try:
+                    await check_stream_head(question, target, exchange)
+                    if question.sender is not None:
+                        await stream.restart(target)
+                    await stream.run(relay)
+                finally:
+                    relay.left()
                 break
             except UpstreamError as error:
                 exchange.abort()
                 await attempts.failed(_broken(error, relay), has_begun=question.sender is not None)
             finally:
-                relay.left()
                 attempts.let_go()
                 exchange.abort()
     except TenfoldError as error:
@@ -123,9 +131,13 @@ class _Stream:
                 await self._pass_on(frames)
         else:
             try:
-                async with asyncio.timeout(first_s) as timer, aclosing(relay.frames()) as frames:
+                async with (
+                    asyncio.timeout(first_s) as timer,
+                    aclosing(relay.frames()) as untimed,
+                    aclosing(_in_time(relay, untimed, timer, between_s)) as frames,
+                ):
                     await self._begin(relay, frames)
-                    await self._pass_on(_in_time(relay, frames, timer, between_s))
+                    await self._pass_on(frames)
             except TimeoutError:
                 raise UpstreamTimeout("The provider sent no token for longer than the route allows.") from None
         error = self._question.call.error
@@ -146,7 +158,7 @@ class _Stream:
                 break
         if question.call.error is not None:  # it began with an error
             raise failure_in(question, b"".join(held))
-        self._attempts.note_choice()
+        self._attempts.answered()
         sender = question.sender = respond.begin_stream(question.call, self._responder)
         for block in held:
             if self.kept is not None and self._keep is not None:
@@ -166,15 +178,20 @@ class _Stream:
 async def _in_time(
     relay: Relay, frames: AsyncGenerator[bytes, None], timer: asyncio.Timeout, between_s: float | None
 ) -> AsyncGenerator[bytes, None]:
-    """The frames; the timer goes off when so long no token was among them."""
+    """The frames. The timer, set for the first token, goes off when `between_s` after one no other has come; it stands
+    still while the client takes what there is."""
     now = asyncio.get_running_loop().time
-    seen = relay.tokens
-    timer.reschedule(None if between_s is None else now() + between_s)
+    seen, due = 0, timer.when()
     async for block in frames:
-        if between_s is not None and relay.tokens != seen:
+        came = now()
+        if relay.tokens != seen:
             seen = relay.tokens
-            timer.reschedule(now() + between_s)
+            due = None if between_s is None else came + between_s
+        timer.reschedule(None)
         yield block
+        if due is not None:
+            due += now() - came
+            timer.reschedule(due)
 
 
 def _broken(error: UpstreamError, relay: Relay) -> UpstreamError:

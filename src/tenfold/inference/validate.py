@@ -11,6 +11,7 @@ from tenfold.core.chat import ChatEvent, Ended, Failed, Metered, Started
 from tenfold.core.errors import BrokenStream, UpstreamError
 from tenfold.inference.call import Question
 from tenfold.inference.frames import FrameGuard
+from tenfold.inference.output.said import StreamText
 from tenfold.inference.policy import Policy
 from tenfold.inference.route import Target
 from tenfold.providers.ports import Exchange
@@ -92,6 +93,8 @@ def failure_in(question: Question, frames: bytes) -> UpstreamError:
 
 
 def _failure(event: Failed) -> UpstreamError:
+    if event.kind == BrokenStream.code:
+        return BrokenStream(event.message)
     return UpstreamError(event.message, status=event.status, kind=event.kind, upstream_code=event.code)
 
 
@@ -113,12 +116,25 @@ class Relay(Protocol):
         ...
 
 
+class Check(Protocol):
+    """What a stream has to be in the end; see `structured.StreamCheck`."""
+
+    text: StreamText
+
+    def feed(self, frames: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
 class PassingRelay:
     """The dialects match: whole frames go through untouched, and only the two ends of the stream are read. Up to its
     first token its blocks are looked at, and beyond where the policy wants to know of tokens or may begin again."""
 
-    def __init__(self, question: Question, target: Target, exchange: Exchange, policy: Policy) -> None:
+    def __init__(
+        self, question: Question, target: Target, exchange: Exchange, policy: Policy, check: Check | None = None
+    ) -> None:
         self.tokens = 0
+        self._check = check
         self._question = question
         self._wire = target.provider.wire
         self._exchange = exchange
@@ -132,7 +148,7 @@ class PassingRelay:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """See `Relay`. Where nobody can begin again, an error that the upstream tells in its own words goes through."""
-        call, guard, wire = self._question.call, self._guard, self._wire
+        call, guard, wire, check = self._question.call, self._guard, self._wire, self._check
         strip = wire.without_usage_frame if self._question.asked_usage else None
         async for block in self._exchange.blocks():
             if call.first_byte is None:
@@ -146,7 +162,11 @@ class PassingRelay:
                 self.tokens += 1
             if self._restarts and b'"error"' in frames and wire.stream_facts(frames, frames).failed:
                 raise BrokenStream("The provider ended the stream with an error.")
-            yield frames
+            if check is not None:
+                check.text.feed(frames)
+                frames = check.feed(frames)
+            if frames:
+                yield frames
         rest = guard.rest()
         facts = wire.stream_facts(guard.head, guard.tail)
         if facts.complete:
@@ -157,6 +177,9 @@ class PassingRelay:
             call.unanswered = not wire.stream_facts(first, first).failed  # it began with it: a refusal
         else:
             raise BrokenStream(_CUT)
+        if check is not None and facts.complete:
+            check.text.feed(rest)
+            rest = check.feed(rest) + check.end()
         if rest:
             yield rest
 
@@ -170,8 +193,11 @@ class PassingRelay:
 class TranslatingRelay:
     """Two dialects: events are decoded and written anew."""
 
-    def __init__(self, question: Question, target: Target, exchange: Exchange, policy: Policy) -> None:
+    def __init__(
+        self, question: Question, target: Target, exchange: Exchange, policy: Policy, check: Check | None = None
+    ) -> None:
         self.tokens = 0
+        self._check = check
         self._question = question
         self._decoder = target.provider.wire.stream_decoder()
         self._exchange = exchange
@@ -184,14 +210,16 @@ class TranslatingRelay:
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """See `Relay`."""
-        call = self._question.call
+        call, check = self._question.call, self._check
         encoder = self._question.dialect.reply_encoder(self._question.canonical())
         async for block in self._exchange.blocks():
             if call.first_byte is None:
                 call.first_byte = time.perf_counter()
             call.stream_bytes += len(block)
             failure = self._note(events := self._decoder.feed(block))
-            frames = encoder.encode(events)
+            if check is not None:
+                check.text.take(events)
+            frames = encoder.encode(events) if check is None else check.feed(encoder.encode(events))
             if frames:
                 yield frames
             if failure is not None:
@@ -202,6 +230,9 @@ class TranslatingRelay:
         if not self._ended:
             raise BrokenStream(_CUT)
         frames = encoder.encode(events)
+        if check is not None:
+            check.text.take(events)
+            frames = check.feed(frames) + check.end()
         if frames:
             yield frames
 
@@ -213,9 +244,11 @@ class TranslatingRelay:
         call = self._question.call
         for number, event in enumerate(events):
             if isinstance(event, Failed):
-                call.unanswered = self._begun
+                error = _failure(event)
+                if not isinstance(error, BrokenStream):
+                    call.unanswered = self._begun  # it began with it: a refusal
                 del events[number:]
-                return _failure(event)
+                return error
             self._begun = True
             if isinstance(event, Metered):
                 call.usage = event.usage
