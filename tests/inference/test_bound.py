@@ -17,7 +17,7 @@ from tenfold.core.sse import SseDecoder
 from tenfold.core.usage import Usage
 from tenfold.core.usage_wire import anthropic_usage, gemini_usage, openai_usage
 from tenfold.inference.bound import Bound, bound_of
-from tenfold.inference.route import Quote, Route, Target
+from tenfold.inference.route import Quote, Target
 from tenfold.ledger.prices import PriceBook
 from tenfold.ledger.prices import Quote as ListQuote
 from tenfold.providers.http import HttpProvider
@@ -76,7 +76,7 @@ def target(
 def bound(body: bytes, *targets: Target, client: str = "openai", operation: Operation = "chat") -> Bound:
     call = Call(principal=principal(), operation=operation, dialect=client, body=body)
     call.peek = DIALECTS[client].peek(operation, body)
-    return bound_of(call, Route(model="m", targets=targets or (target(),)))
+    return bound_of(call, targets or (target(),))
 
 
 # -- recorded calls --------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""A stream that breaks never ends as a clean one: the client gets its dialect's error, the receipt an estimate."""
+"""A stream that breaks never ends as a clean one: the client gets its dialect's error, the receipt an estimate. Before
+the first token the error is a status; from then on an event."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from msgspec import json
 from tenfold.core.call import Call
 from tenfold.core.sse import SseDecoder, SseEvent
 from tenfold.providers.transport.fake import FakeReply
-from tests.support.pipeline import EVENT_STREAM, FRAMES, Client, World, asking, streamed, whole
+from tests.support.pipeline import EVENT_STREAM, FRAMES, UNTIL_TOKEN, Client, World, asking, streamed, whole
 
 PAIRS = [(client, upstream) for client in ("openai", "anthropic") for upstream in ("openai", "anthropic", "gemini")]
 BROKEN_ENDS = [
@@ -42,13 +43,23 @@ def assert_told_as_broken(client: Client, dialect: str) -> None:
     assert error["message"]
 
 
-def assert_charged_as_cut(call: Call, bytes_came: bool) -> None:
-    assert (call.status, call.http_status) == ("cut", 200)
+def assert_told_as_refused(client: Client, dialect: str) -> None:
+    assert (client.status, client.is_stream) == (502, False)
+    error = client.json["error"]
+    if dialect == "anthropic":
+        assert client.json["type"] == "error"
+        assert error["type"] == "api_error"
+    else:
+        assert error["type"] == "server_error"
+        assert error["code"] in ("stream_interrupted", "upstream_unavailable")
+    assert error["message"]
+
+
+def assert_charged(call: Call) -> None:
     assert call.error is not None
-    if bytes_came:
-        assert call.usage is not None
-        assert call.cost_nano is not None
-        assert call.cost_nano > 0
+    assert call.usage is not None
+    assert call.cost_nano is not None
+    assert call.cost_nano > 0
 
 
 @pytest.mark.parametrize(("client", "upstream", "count", "end"), BROKEN_ENDS)
@@ -60,8 +71,14 @@ async def test_a_stream_cut_after_any_frame_ends_with_the_typed_error(
     reply = streamed(upstream, stop_at=len(sent)) if end == "lost" else FakeReply(headers=EVENT_STREAM, body=sent)
     world = World({upstream: [reply]}, ask_usage=False)
     told = await world.ask(asking(client, stream=True), client)
-    assert_told_as_broken(told, client)
-    assert_charged_as_cut(world.outcomes.only, bytes_came=count > 0)
+    call = world.outcomes.only
+    if count < UNTIL_TOKEN[upstream]:
+        assert_told_as_refused(told, client)
+        assert (call.status, call.http_status) == ("error", 502)
+    else:
+        assert_told_as_broken(told, client)
+        assert (call.status, call.http_status) == ("cut", 200)
+    assert_charged(call)
     world.assert_settled()
 
 
@@ -77,8 +94,13 @@ async def test_a_stream_cut_at_any_byte_ends_with_the_typed_error(stop_at: int, 
     if call.status == "ok":  # all was said: what is missing is the end of the last line at most
         assert body[stop_at:].strip(b"}]\r\n") == b""
         return
+    assert_charged(call)
+    if call.status == "error":
+        assert stop_at < len(frames_until(upstream, UNTIL_TOKEN[upstream]))
+        assert_told_as_refused(told, client)
+        return
+    assert stop_at >= len(frames_until(upstream, UNTIL_TOKEN[upstream]).rstrip())
     assert_told_as_broken(told, client)
-    assert_charged_as_cut(call, bytes_came=True)
     assert len(SseDecoder().feed(told.body)) == told.body.count(b"\n\n"), "half a frame was passed on"
     world.assert_settled()
 
@@ -109,7 +131,7 @@ async def test_an_error_told_inside_the_stream_reaches_the_client_once(client: s
         b'"error":{"type":"overloaded_error","message":"The engine fell over"}}\n\n',
         "gemini": b'data: {"error":{"code":503,"message":"The engine fell over","status":"UNAVAILABLE"}}\r\n\r\n',
     }
-    body = frames_until(upstream, 1) + failures[upstream]
+    body = frames_until(upstream, UNTIL_TOKEN[upstream]) + failures[upstream]
     world = World({upstream: [FakeReply(headers=EVENT_STREAM, body=body)]})
     told = await world.ask(asking(client, stream=True), client)
     assert told.body.count(b"The engine fell over") == 1
@@ -124,7 +146,8 @@ async def test_an_error_told_inside_the_stream_reaches_the_client_once(client: s
 async def test_one_endless_event_is_refused() -> None:
     world = World({"openai": [FakeReply(headers=EVENT_STREAM, body=b"data: " + b"x" * (9 << 20))]})
     told = await world.ask(asking("openai", stream=True))
-    assert_told_as_broken(told, "openai")
+    assert_told_as_refused(told, "openai")
+    assert "larger than" in told.json["error"]["message"]
 
 
 @pytest.mark.parametrize("client", ["openai", "anthropic"])

@@ -15,6 +15,7 @@ from tests.support.pipeline import (
     EVENT_STREAM,
     FRAMES,
     REPLIES,
+    UNTIL_TOKEN,
     USAGE_FRAME,
     Client,
     World,
@@ -113,7 +114,7 @@ async def test_a_late_joiner_of_a_stream_gets_it_from_the_first_frame(taken: int
     body = body_of("openai", stream=True)
     first, second = Client(), Client()
     tasks = [asyncio.create_task(world.ask(body, responder=first))]
-    while len(first.pieces) < min(taken, len(FRAMES["openai"]) - 2):
+    while len(first.pieces) < min(taken, len(FRAMES["openai"]) - UNTIL_TOKEN["openai"] - 1):
         await asyncio.sleep(0)
     tasks.append(asyncio.create_task(world.ask(body, responder=second)))
     await steps(20)

@@ -221,14 +221,16 @@ FAILURES = {
     "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Full"}}\n\n',
     "gemini": b'data: {"error":{"code":503,"message":"Full","status":"UNAVAILABLE"}}\r\n\r\n',
 }
+STATUS = {"openai": 500, "anthropic": 529, "gemini": 503}
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 async def test_a_stream_that_begins_with_its_failure_is_a_refusal(client: str, upstream: str) -> None:
     world = World({upstream: [FakeReply(headers=EVENT_STREAM, body=FAILURES[upstream])]})
-    await world.ask(asking(client, stream=True), client)
+    told = await world.ask(asking(client, stream=True), client)
+    assert (told.status, told.json["error"]["message"]) == (STATUS[upstream], "Full")
     call = only(world)
-    assert call.status == "cut"
+    assert call.status == "error"
     assert call.cost_nano is None
 
 

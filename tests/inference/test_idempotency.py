@@ -19,7 +19,7 @@ from tenfold.ledger.idempotency.types import Claim, StoredReply
 from tenfold.providers.transport.fake import FakeReply
 from tenfold.store import Store
 from tests.ledger.samples import add_tenant
-from tests.support.pipeline import FRAMES, KEEP_S, Client, World, asking, principal, streamed, whole
+from tests.support.pipeline import FRAMES, KEEP_S, UNTIL_TOKEN, Client, World, asking, principal, streamed, whole
 
 REQUEST = ChatRequest(model="m", messages=[Message(role="user", parts=[TextPart(text="Hi")])])
 KEY = CallOptions(idempotency_key="order-17")
@@ -93,7 +93,7 @@ async def test_a_replay_tells_what_the_first_told() -> None:
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 async def test_a_broken_stream_is_charged_and_replayed_as_it_was(client: str, upstream: str) -> None:
-    cut = sum(map(len, FRAMES[upstream][:2])) if upstream != "gemini" else len(FRAMES[upstream][0])
+    cut = sum(map(len, FRAMES[upstream][: UNTIL_TOKEN[upstream]]))
     world = World({upstream: [streamed(upstream, stop_at=cut)]})
     body = asking(client, stream=True)
     first, again = [await world.ask(body, client, options=KEY) for _ in range(2)]

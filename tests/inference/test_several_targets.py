@@ -5,7 +5,7 @@ from msgspec import json
 
 from tenfold.core.errors import InvalidRequest, TenfoldError, UpstreamTimeout, UpstreamUnavailable
 from tenfold.providers.transport.fake import FakeReply
-from tests.support.pipeline import FRAMES, REPLIES, USAGE_FRAME, World, asking, streamed, whole
+from tests.support.pipeline import FRAMES, REPLIES, UNTIL_TOKEN, USAGE_FRAME, World, asking, streamed, whole
 
 LIMITS = [(b"content-type", b"application/json"), (b"x-ratelimit-remaining-tokens", b"0"), (b"x-request-id", b"up-1")]
 SLOW_DOWN = FakeReply(status=429, headers=[*LIMITS, (b"retry-after", b"9")], body=b'{"error":{"message":"Slow down"}}')
@@ -79,7 +79,21 @@ async def test_the_last_ones_error_is_told_with_its_own_headers_only() -> None:
     assert world.outcomes.only.provider == "spare"
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, len(FRAMES["openai"][0]), 500])
+HEAD = sum(map(len, FRAMES["openai"][: UNTIL_TOKEN["openai"]]))
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, len(FRAMES["openai"][0]), HEAD - 1])
+async def test_a_stream_that_broke_before_its_first_token_is_begun_elsewhere(stop_at: int) -> None:
+    world = World({"openai": [streamed("openai", stop_at=stop_at)], "spare": [streamed("openai")]})
+    told = await world.ask(asking("openai", stream=True))
+    assert told.body == b"".join(FRAMES["openai"]).replace(USAGE_FRAME, b"")
+    assert told.headers["tenfold-provider"] == "spare"
+    call = world.outcomes.only
+    assert (call.status, call.degraded, call.attempts) == ("ok", ("fallback",), 2)
+    world.assert_settled()
+
+
+@pytest.mark.parametrize("stop_at", [HEAD, HEAD + 1, 500])
 async def test_a_stream_that_has_begun_is_not_begun_again(stop_at: int) -> None:
     world = World({"openai": [streamed("openai", stop_at=stop_at)], "spare": []})
     told = await world.ask(asking("openai", stream=True))
