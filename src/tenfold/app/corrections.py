@@ -214,7 +214,7 @@ def _attempts(route: Route) -> list[_Attempt]:
             facts=target.provider.facts if isinstance(target.provider, HttpProvider) else None,
             number=number,
         )
-        for number in range(len(route.targets) * (1 + route.policy.retries))
+        for number in range(len(route.targets) * route.policy.most_rounds)
         for target in (route.targets[number % len(route.targets)],)
     ]
 

@@ -24,7 +24,7 @@ def policy_of(settings: Settings, name: str) -> Policy:
             max_nano=0 if route.hedge_max_usd is None else from_usd(route.hedge_max_usd),
         )
     return Policy(
-        models=tuple(route.models),
+        models=tuple(route.models or ([name] if route.output_escalate else [])),
         rules=tuple(
             Rule(
                 models=tuple(rule.models),

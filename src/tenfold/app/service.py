@@ -54,6 +54,7 @@ from tenfold.inference.lookup import Lookup
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.planner import Planner
 from tenfold.inference.route import Route, Router
+from tenfold.inference.structured import Structured
 from tenfold.ledger.prices import PriceBook
 from tenfold.providers.offline import smollm2
 from tenfold.providers.offline.embedder import OfflineEmbedder
@@ -127,12 +128,15 @@ class Service:
         router = Router(routes)
         switches = Switches(accounting.flags)
         lookup = Lookup(cache, settings.cache.exact, switches)
+        structured = Structured()
+        self._metrics.add_source(structured.counters.figures)
         pipeline = Pipeline(
             admit=accounting.admit,
             router=router,
             lookup=lookup,
             planner=Planner(switches=switches, ceilings=ceilings(settings)),
             degrade=Degrade(lookup=lookup, features=features_of(settings), parking=accounting.tickets),
+            structured=structured,
             sink=feed,
             idempotency=accounting.idempotency,
             coalesce=settings.cache.coalesce,

@@ -66,7 +66,7 @@ class Held:
         self.limits: LimitHold | None = None
         self.bound: Bound | None = None
         self.reservation: Reservation | None = None
-        self.given_up: list[Reservation] = []  # of attempts that may be billed although they told nothing
+        self.given_up: list[tuple[Reservation, Bound]] = []  # of attempts that are over and may be billed
         self.begun = False
 
     @property
@@ -81,7 +81,9 @@ class Held:
     def leases(self) -> tuple[UUID, ...]:
         if self.reservation is None or not self.given_up:
             return () if self.reservation is None else self.reservation.leases
-        return tuple(dict.fromkeys(lease for one in (*self.given_up, self.reservation) for lease in one.leases))
+        return tuple(
+            dict.fromkeys(lease for one in (*(of for of, _ in self.given_up), self.reservation) for lease in one.leases)
+        )
 
 
 class Admit:
@@ -128,41 +130,37 @@ class Admit:
         self._journal.begin(call, bound)
         held.begun = True
 
-    async def reserve_again(self, call: Call, known_nano: int | None = None) -> None:
-        """Room for one more attempt beside one that was given up and may be billed: that one's bound is lost, or what
-        it is known to have cost, and the draft of the receipt says so. Raises CostCeilingExceeded, BudgetExceeded,
-        Overloaded, StoreUnavailable."""
+    async def reserve_again(self, call: Call, known_nano: int | None = None, bound: Bound | None = None) -> None:
+        """Room for one more attempt beside one that is over: of that one, what it is known to have cost is spent, or,
+        where nobody told, its bound is lost; the draft of the receipt says so. `bound`: of the one to come, where it
+        is not the same. Raises CostCeilingExceeded, BudgetExceeded, Overloaded, StoreUnavailable."""
         held = _held(call)
-        bound, reservation = held.bound, held.reservation
-        assert bound is not None and reservation is not None
-        times = len(held.given_up) + 2
-        both = Bound(
-            input_tokens=bound.input_tokens * times,
-            output_tokens=bound.output_tokens * times,
-            nano=bound.nano * times,
-            input_nano=bound.input_nano * times,
-            output_nano=bound.output_nano * times,
-        )
-        self._ceilings.check(call, both)
+        before, reservation = held.bound, held.reservation
+        assert before is not None
+        assert reservation is not None
+        bound = bound or before
+        all_of_them = _sum([*(given_up for _, given_up in held.given_up), before, bound])
+        self._ceilings.check(call, all_of_them)
         another = await self._budgets.reserve(_spender(call), bound.nano)
-        held.given_up.append(reservation)
-        held.reservation = another
+        held.given_up.append((reservation, before))
+        held.reservation, held.bound = another, bound
         if known_nano is None:
-            call.lost_nano += bound.nano
+            call.lost_nano += before.nano
         else:
-            assert call.usage is not None
             call.earlier_nano += known_nano
+        if call.usage is not None:
             call.earlier_usage = call.usage if call.earlier_usage is None else call.earlier_usage + call.usage
             call.usage = None
         call.unanswered = False
-        self._journal.begin(call, both)
+        self._journal.begin(call, all_of_them)
 
     def regain(self, call: Call) -> None:
-        """An attempt that was taken for lost turned out to be free."""
-        call.lost_nano -= self.bound_nano(call)
+        """The attempt that was last taken for lost turned out to be free."""
+        _, bound = _held(call).given_up[-1]
+        call.lost_nano -= bound.nano
 
     def bound_nano(self, call: Call) -> int:
-        """What one attempt of the call may cost, 10^-9 USD."""
+        """What the attempt under way may cost, 10^-9 USD."""
         bound = _held(call).bound
         return 0 if bound is None else bound.nano
 
@@ -177,8 +175,8 @@ class Admit:
         cost = call.cost_nano or 0
         if held.reservation is not None:
             rest = cost
-            for reservation in held.given_up:
-                lost = 0 if held.bound is None else min(held.bound.nano, rest)
+            for reservation, bound in held.given_up:
+                lost = min(bound.nano, rest)
                 self._budgets.settle(reservation, lost)
                 rest -= lost
             self._budgets.settle(held.reservation, rest)
@@ -198,6 +196,16 @@ def _spender(call: Call) -> Spender:
         key_id=call.principal.key_id,
         feature=call.options.feature,
         run=call.options.run,
+    )
+
+
+def _sum(bounds: list[Bound]) -> Bound:
+    return Bound(
+        input_tokens=sum(bound.input_tokens for bound in bounds),
+        output_tokens=sum(bound.output_tokens for bound in bounds),
+        nano=sum(bound.nano for bound in bounds),
+        input_nano=sum(bound.input_nano for bound in bounds),
+        output_nano=sum(bound.output_nano for bound in bounds),
     )
 
 

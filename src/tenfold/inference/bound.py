@@ -38,14 +38,14 @@ SEARCH_ROUNDS = 10
 _TEXT_ONLY = Reach()
 
 
-def bound_of(call: Call, targets: Sequence[Target]) -> Bound:
+def bound_of(call: Call, targets: Sequence[Target], *, more_bytes: int = 0) -> Bound:
     """Whichever of the targets serves the call. 1.5 us for a plain text call and one target. Raises PriceUnknown when a
     target has no price."""
     peek = call.peek
     assert peek is not None
     reach = peek.reach
     is_embedding = call.operation == "embeddings"
-    text = len(call.body)
+    text = len(call.body) + more_bytes
     if not is_embedding:
         text += UNASKED_TOOL_TOKENS if peek.has_tools else UNASKED_TOKENS
     asked = peek.max_tokens

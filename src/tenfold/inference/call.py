@@ -10,7 +10,7 @@ from random import random
 from time import perf_counter
 
 from tenfold.core.call import Call
-from tenfold.core.chat import ChatRequest
+from tenfold.core.chat import ChatReply, ChatRequest
 from tenfold.core.errors import (
     BrokenStream,
     DeadlineExceeded,
@@ -24,6 +24,8 @@ from tenfold.core.errors import (
 )
 from tenfold.health import Fault
 from tenfold.inference.admit import Admit
+from tenfold.inference.bound import bound_of
+from tenfold.inference.output.expected import Expected
 from tenfold.inference.policy import Hedge, Policy
 from tenfold.inference.ports import ClientDialect, Sender
 from tenfold.inference.route import Choice, Plan, Target
@@ -40,13 +42,14 @@ _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 class Question:
     """What is asked, in the client's words and, once an attempt needs it, in canonical ones."""
 
-    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "sender", "target")
+    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "expected", "sender", "target")
 
     def __init__(self, call: Call, dialect: ClientDialect) -> None:
         self.call = call
         self.dialect = dialect
         self.target: Target | None = None  # who answers
         self.sender: Sender | None = None  # of a stream that has begun
+        self.expected: Expected | None = None  # what the answer has to be, where the request says so
         self.asked_usage = False  # whether the usage frame was asked for in the client's place
         self._canonical: ChatRequest | None = None
 
@@ -92,35 +95,40 @@ class Attempt:
         return self.choice.target
 
     def succeeded(self, first_byte: float | None) -> None:
+        """`first_byte`: of the call; that of an earlier attempt where a stream began anew."""
         now = perf_counter()
-        self._leave(now, limited=False)
-        first_s = (now if first_byte is None else first_byte) - self.started
-        self.target.health.succeeded(now, first_s=first_s, total_s=now - self.started)
+        self._leave(rtt_s=now - self.started)
+        first = now if first_byte is None or first_byte < self.started else first_byte
+        self.target.health.succeeded(now, first_s=first - self.started, total_s=now - self.started)
 
     def failed(self, error: TenfoldError) -> None:
         if not self.is_open:
             return
         now, health = perf_counter(), self.target.health
         limited = isinstance(error, UpstreamError) and error.status in _LIMITED
-        self._leave(now, limited=limited)
+        self._leave(limited=limited, rtt_s=now - self.started if limited else None)
         fault = fault_of(error)
         if limited:
-            health.limited(now, error.retry_after_s)
+            health.limited(now, error.retry_after_s, began=self.started)
         elif fault is None:
-            health.neutral(now)
+            health.neutral(now, began=self.started)
         else:
-            health.failed(now, fault)
+            health.failed(now, fault, began=self.started)
 
     def let_go(self) -> None:
         """The client left, or another was faster: this says nothing of the target."""
         if self.is_open:
             now = perf_counter()
-            self._leave(now, limited=False)
-            self.target.health.neutral(now)
+            self._leave()
+            self.target.health.neutral(now, began=self.started)
 
-    def _leave(self, now: float, *, limited: bool) -> None:
+    def answered(self) -> None:
+        """The first token of a stream is there: a target that was being tried out is up."""
+        self.target.health.answered(perf_counter(), began=self.started)
+
+    def _leave(self, *, limited: bool = False, rtt_s: float | None = None) -> None:
         self.is_open = False
-        self.target.shaper.leave(limited=limited, rtt_s=now - self.started)
+        self.target.shaper.leave(limited=limited, rtt_s=rtt_s)
 
 
 class Attempts:
@@ -131,7 +139,7 @@ class Attempts:
     be billed all the same, so the next one is made only where there is room for both.
     """
 
-    __slots__ = ("_admit", "_choices", "_plan", "_question", "_round", "now")
+    __slots__ = ("_admit", "_choices", "_follow_ups", "_plan", "_question", "_round", "now")
 
     def __init__(self, question: Question, plan: Plan, admit: Admit) -> None:
         self._question = question
@@ -139,6 +147,7 @@ class Attempts:
         self._admit = admit
         self._choices: list[Choice] = list(plan.choices)  # still to be asked
         self._round = 0
+        self._follow_ups = 0
         self.now: Attempt | None = None  # the one under way, or the last
 
     @property
@@ -180,6 +189,12 @@ class Attempts:
         self.now.succeeded(self._question.call.first_byte)
         self.note_choice()
 
+    def answered(self) -> None:
+        """The first token of a stream is there."""
+        assert self.now is not None
+        self.now.answered()
+        self.note_choice()
+
     def note_choice(self) -> None:
         """Before the reply's headers: whether who answers stands in for another."""
         call = self._question.call
@@ -204,7 +219,7 @@ class Attempts:
             raise error
         await self._pay_for_lost(error)
         call.begun_usage, call.error, call.stream_bytes = None, None, 0
-        if not has_begun:
+        if self._question.sender is None:
             call.first_byte = None
 
     def broke(self, error: TenfoldError) -> None:
@@ -217,6 +232,43 @@ class Attempts:
         if self.now is not None:
             self.now.let_go()
 
+    def stronger(self) -> Target | None:
+        """Who is asked to mend what this model could not: the policy's `output_escalate`, when it is up."""
+        name = self.policy.output_escalate
+        now = perf_counter()
+        return next((t for t in self._plan.route.targets if t.model == name and t.health.may_call(now)), None)
+
+    async def follow_up(self, target: Target, request: ChatRequest) -> ChatReply:
+        """Another question of the same call, after a whole reply whose usage is on the call: reserved for, asked and
+        paid as an attempt of its own. Raises what stands against it."""
+        call, route = self._question.call, self._plan.route
+        wire_request = target.provider.wire.encode_chat(request, target.upstream_model)
+        more = max(0, len(wire_request.body) - len(call.body))
+        await self._admit.reserve_again(call, self._known_nano(), bound_of(call, (target,), more_bytes=more))
+        if not await target.shaper.enter(_MAX_WAIT_S):
+            raise Overloaded(f"The provider `{target.provider.name}` has all the calls it takes at once.")
+        self._follow_ups += 1
+        rounds = 1 + self.policy.retries + self._follow_ups - 1
+        number = route.targets.index(target) + rounds * len(route.targets)
+        attempt = self.now = Attempt(Choice(target, "repair"), number)
+        self._question.target = target
+        try:
+            exchange = await self._begun(attempt, await self._post(attempt, wire_request))
+            try:
+                body = await exchange.read()
+            finally:
+                exchange.abort()
+            call.usage = target.provider.wire.usage_of_reply(body)
+            reply = target.provider.wire.decode_chat(body)
+        except TenfoldError as error:
+            attempt.failed(error)
+            raise
+        except BaseException:
+            attempt.let_go()
+            raise
+        attempt.succeeded(None)
+        return reply
+
     # -- who is next ---------------------------------------------------------------------------
 
     async def _enter(self) -> Attempt:
@@ -225,6 +277,8 @@ class Attempts:
         while True:
             choice = self._choices.pop(0)
             target = choice.target
+            if self._choices and not target.health.may_call(perf_counter()):
+                continue  # it went down, or its probe was taken, since the plan was made
             if target.shaper.try_enter() or (not self._choices and await target.shaper.enter(_MAX_WAIT_S)):
                 return Attempt(choice, route.targets.index(target) + self._round * len(route.targets))
             if not self._choices:
@@ -273,14 +327,18 @@ class Attempts:
         call = self._question.call
         if call.usage is None and not call.unanswered:
             return
-        known = None
-        if call.usage is not None and self.now is not None:
-            quote = self.now.target.quote(call.started_at)
-            known = None if quote is None else quote.cost(call.usage).total_nano
         try:
-            await self._admit.reserve_again(call, known)
+            await self._admit.reserve_again(call, self._known_nano())
         except TenfoldError:
             raise error from None  # what befell the attempt says more than that there is no room for another
+
+    def _known_nano(self) -> int | None:
+        """What the last attempt cost; None: it was not told."""
+        call = self._question.call
+        if call.usage is None or self.now is None:
+            return None if call.unanswered else 0
+        quote = self.now.target.quote(call.started_at)
+        return None if quote is None else quote.cost(call.usage).total_nano
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -289,7 +347,11 @@ class Attempts:
         question, target = self._question, attempt.target
         call = question.call
         call.upstream_request_id, call.carried, call.ignored = None, (), ()  # those of an attempt before are void
-        request = question.encode(target)
+        return await self._post(attempt, question.encode(target))
+
+    async def _post(self, attempt: Attempt, request: WireRequest) -> Exchange:
+        question, target = self._question, attempt.target
+        call = question.call
         carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, attempt.number).encode())]
         if call.options.upstream_headers and question.speaks(target):
             carried += call.options.upstream_headers
@@ -340,8 +402,8 @@ class Attempts:
         tasks = {one: first}
         try:
             await asyncio.wait(tasks, timeout=hedge.after_s)
-            if not one.done() and await self._may_hedge(hedge):
-                second = await self._enter()
+            second = None if one.done() else await self._second(hedge)
+            if second is not None:
                 tasks[asyncio.create_task(self._send(second), name=f"inference.hedge.{call.request_id}")] = second
                 call.degraded += ("hedge",)
             while tasks:
@@ -350,14 +412,12 @@ class Attempts:
                 attempt = tasks.pop(task)
                 error = task.exception()
                 self.now = attempt
-                if not tasks:
-                    return task.result()
-                if error is None and task.result().status < 300:
+                if not tasks or (error is None and task.result().status < 300):
                     await _drop(tasks)
-                    call.unanswered = True  # the one that won is still to be read
+                    call.unanswered |= error is None  # the one that won is still to be read
                     return task.result()
                 if error is None:
-                    error = await failure(attempt.target, task.result())
+                    error = await _failure_told(attempt.target, task.result())
                 if not isinstance(error, TenfoldError):
                     raise error
                 attempt.failed(error)  # and the other may still answer
@@ -367,16 +427,26 @@ class Attempts:
         finally:
             await _drop(tasks)
 
-    async def _may_hedge(self, hedge: Hedge) -> bool:
-        """Whether there is room for a second one, which the first one's bound is set aside for as lost."""
-        bound = self._admit.bound_nano(self._question.call)
-        if bound > hedge.max_nano or not self._plan.route.retry_budget.may_retry():
-            return False
+    async def _second(self, hedge: Hedge) -> Attempt | None:
+        """Beside the first one, whose bound is then set aside as lost; None: there is no room for it, and then nobody
+        waits for any."""
+        call, route, choice = self._question.call, self._plan.route, self._choices[0]
+        shaper = choice.target.shaper
+        if self._admit.bound_nano(call) > hedge.max_nano or not choice.target.health.may_call(perf_counter()):
+            return None
+        if not shaper.try_enter():
+            return None
         try:
-            await self._admit.reserve_again(self._question.call)
-        except TenfoldError:
-            return False
-        return True
+            if not route.retry_budget.may_retry():
+                raise Overloaded("There were many retries of late.")
+            await self._admit.reserve_again(call)
+        except BaseException as error:
+            shaper.leave(limited=False, rtt_s=None)
+            if isinstance(error, TenfoldError):
+                return None
+            raise
+        del self._choices[0]
+        return Attempt(choice, route.targets.index(choice.target) + self._round * len(route.targets))
 
 
 _MAX_WAIT_S = 1.0  # for a provider that has all the calls it was found to take
@@ -395,6 +465,14 @@ async def _drop(tasks: dict["asyncio.Task[Exchange]", Attempt]) -> None:
         if not task.cancelled() and task.exception() is None:
             task.result().abort()
     tasks.clear()
+
+
+async def _failure_told(target: Target, exchange: Exchange) -> TenfoldError:
+    """The same, where reading it may fail too."""
+    try:
+        return await failure(target, exchange)
+    except TenfoldError as error:
+        return error
 
 
 def may_serve_elsewhere(error: TenfoldError) -> bool:

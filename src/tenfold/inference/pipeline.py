@@ -30,6 +30,7 @@ from tenfold.inference.relay import cut, relay_stream, relay_whole
 from tenfold.inference.route import Route, Router
 from tenfold.inference.settle import settle
 from tenfold.inference.share import FlightFailed, follow, take_home
+from tenfold.inference.structured import Structured
 
 
 class Pipeline:
@@ -46,6 +47,7 @@ class Pipeline:
         idempotency: Idempotency,
         planner: Planner | None = None,
         degrade: Degrade | None = None,
+        structured: Structured | None = None,
         coalesce: bool = True,
     ) -> None:
         self._admit = admit
@@ -55,6 +57,7 @@ class Pipeline:
         self._idempotency = idempotency
         self._planner = planner or Planner()
         self._degrade = degrade or Degrade(lookup=lookup)
+        self._structured = structured or Structured()
         self._coalesce = coalesce
         self.flights = Flights()
 
@@ -105,6 +108,7 @@ class Pipeline:
         call.model, call.stream = peek.model, peek.stream
         route = self._router.find(peek.model)
         self._planner.set_deadline(call, route)
+        self._structured.expect(question)
         # 4 lookup
         key = self._lookup.key(call)
         answer = None if key is None or is_off else self._lookup.by_meaning(call, key)
@@ -176,9 +180,9 @@ class Pipeline:
         body: bytes | None
         if call.stream:
             keep = None if key is None else self._lookup.keep
-            body = await relay_stream(question, attempts, responder, keep)
+            body = await relay_stream(question, attempts, responder, self._structured, keep)
         else:
-            body = await relay_whole(question, attempts, responder)
+            body = await relay_whole(question, attempts, responder, self._structured)
         if key is not None and body is not None:
             self._lookup.store(call, key, body)
 

@@ -51,6 +51,11 @@ class Policy:
     output_escalate: str | None = None  # a model
 
     @property
+    def most_rounds(self) -> int:
+        """How often a target may be asked for one call; each has a number of its own (`providers.facts`)."""
+        return 1 + self.retries + self.output_repairs + (self.output_escalate is not None)
+
+    @property
     def is_plain(self) -> bool:
         """Whether the order of the targets depends on nothing of the call."""
         return not (self.rules or self.split or self.regions or self.max_nano) and self.choose == "order"

@@ -173,7 +173,9 @@ class Route:
     def usual(self) -> "Plan | None":
         if not self.policy.is_plain or any(target.balance != "order" for target in self.targets):
             return None
-        return Plan(self, tuple(Choice(target, _USUAL[n > 0], n > 0) for n, target in enumerate(self.targets)))
+        models = self.policy.models
+        targets = [target for model in models for target in self.of(model)] if models else self.targets
+        return Plan(self, tuple(Choice(target, _USUAL[n > 0], n > 0) for n, target in enumerate(targets)))
 
 
 _USUAL = ("first", "fallback")
