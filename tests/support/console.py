@@ -13,17 +13,23 @@ from tenfold.access.fake import FakeAccessRows
 from tenfold.access.handlers import ApiKeys, Tenants
 from tenfold.access.keyring import Keyring
 from tenfold.app.budgeting import Budgeting
+from tenfold.app.upstreams import Unasked
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeRecorder, FakeSearcher, FakeSwitches
 from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.console.fake import FakeSlo, FakeUsage
-from tenfold.console.services import ConsoleServices, FlagServices, MoneyServices
+from tenfold.console.fake import FakeSlo, FakeTargets, FakeUsage
+from tenfold.console.services import ConsoleServices, FlagServices, HealthServices, MoneyServices
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
+from tenfold.inference.ceilings import Ceilings
+from tenfold.inference.explanation import Explainer
+from tenfold.inference.planner import Planner
+from tenfold.inference.policy import Feature, Policy, Rule
+from tenfold.inference.route import Route, Router, Target
 from tenfold.jobs.fake import FakeParkedRows
 from tenfold.jobs.handlers import Tickets
 from tenfold.ledger.budgets.fake import FakeBudgetRows
@@ -31,11 +37,14 @@ from tenfold.ledger.budgets.handlers import BudgetAdmin
 from tenfold.ledger.budgets.types import Budget
 from tenfold.limits.fake import FakeLimitRows
 from tenfold.limits.handlers import LimitAdmin
+from tenfold.providers.openai import OpenAIWire
 from tenfold.rollout.book import Flags, RolloutBook
+from tenfold.rollout.book import Switches as FlagSwitches
 from tenfold.rollout.fake import FakeRolloutRows
 from tenfold.rollout.handlers import FlagAdmin
 from tests.ledger.samples import receipt
 from tests.support.passwords import cheap_passwords
+from tests.support.pipeline import FixedPrice
 
 DOCUMENTS = Path(__file__).parent / "console_docs"
 HITS = (
@@ -80,6 +89,8 @@ class FakeConsole:
     switches: FakeSwitches
     recorder: FakeRecorder
     slo: FakeSlo
+    targets: FakeTargets
+    route: Route
     budgets: Budgeting
     limits: LimitAdmin
     flags: FlagAdmin
@@ -131,6 +142,17 @@ class PausingCaller(FakeCaller):
                     await self.go_on.wait()
 
 
+def _support_route() -> Route:
+    """`support`: fast, then strong; the other way round on the plan pro."""
+    fast, strong = (
+        Target(provider=Unasked(f"at-{model}", OpenAIWire()), upstream_model=model, prices=FixedPrice())
+        for model in ("fast", "strong")
+    )
+    rules = (Rule(models=("strong", "fast"), plans=frozenset({"pro"})),)
+    policy = Policy(models=("fast", "strong"), rules=rules, deadline_s=30.0)
+    return Route(model="support", targets=(fast, strong), policy=policy)
+
+
 @asynccontextmanager
 async def fake_console(
     *, sign_up_open: bool = True, secure_cookies: bool = False, clock: Clock | None = None
@@ -142,12 +164,19 @@ async def fake_console(
     keys = ApiKeys(rows, tenants, clock)
     accounts = Accounts(rows, cheap_passwords(), clock)
     searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
-    switches, recorder, slo = FakeSwitches(), FakeRecorder(), FakeSlo()
+    switches, recorder, slo, targets = FakeSwitches(), FakeRecorder(), FakeSlo(), FakeTargets()
+    route = _support_route()
     budget_rows = FakeBudgetRows(clock)
     budgets, limits = Budgeting(budget_rows, BudgetAdmin(budget_rows, clock)), LimitAdmin(FakeLimitRows(), clock)
     flag_rows = FakeRolloutRows()
     flags, flag_book = FlagAdmin(flag_rows, clock), RolloutBook(flag_rows)
     flag_rows.followers.append(flag_book.forget)
+    explainer = Explainer(
+        router=Router([route]),
+        planner=Planner(switches=FlagSwitches(flag_book)),
+        ceilings=Ceilings(),
+        features={"helpdesk": Feature(name="helpdesk", steps=("stale", "template"))},
+    )
     parked = FakeParkedRows(clock)
     tickets = Tickets(parked)
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
@@ -171,6 +200,7 @@ async def fake_console(
             flags=FlagServices(admin=flags, values=Flags(flag_book)),
             tickets=tickets,
             slo=slo,
+            health=HealthServices(targets=targets, routes=explainer),
             version="0.1.0",
             sign_up_open=sign_up_open,
             secure_cookies=secure_cookies,
@@ -189,6 +219,8 @@ async def fake_console(
             switches=switches,
             recorder=recorder,
             slo=slo,
+            targets=targets,
+            route=route,
             budgets=budgets,
             limits=limits,
             flags=flags,

@@ -11,7 +11,7 @@ from tenfold.app.database import open_database
 from tenfold.app.routing import breaker_policy, features_of
 from tenfold.app.settings import Settings
 from tenfold.app.upstreams import routes_to_look_at
-from tenfold.console.services import KeyLimit, TargetStanding
+from tenfold.console.services import HealthServices, KeyLimit, TargetStanding
 from tenfold.core.clock import SystemClock
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
@@ -61,6 +61,14 @@ class LiveTargets:
             )
             for view in self._healths.views()
         ]
+
+
+def health_services(
+    settings: Settings, healths: Healths, router: Router, routes: Iterable[Route], planner: Planner
+) -> HealthServices:
+    """For the console, on what this process knows."""
+    explainer = Explainer(router=router, planner=planner, ceilings=ceilings(settings), features=features_of(settings))
+    return HealthServices(targets=LiveTargets(healths, routes), routes=explainer)
 
 
 class Explaining:

@@ -20,7 +20,7 @@ from tenfold.assistant.assistant import FEATURE, Assistant
 from tenfold.assistant.ports import Recorder, Switches
 from tenfold.assistant.types import CallSummary
 from tenfold.console.app import create_console
-from tenfold.console.services import ConsoleServices, DaySpend, FlagServices, ReceiptLine, SloService
+from tenfold.console.services import ConsoleServices, DaySpend, FlagServices, HealthServices, ReceiptLine, SloService
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import SystemClock
@@ -55,6 +55,7 @@ def build_console(
     recorder: Recorder | None = None,
     switches: Switches | None = None,
     flags: FlagServices | None = None,
+    health: HealthServices | None = None,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
@@ -82,6 +83,7 @@ def build_console(
             flags=flags,
             tickets=Tickets(PostgresParkedRows(store)),
             slo=slo,
+            health=health,
         ),
         Reports(reports, clock),
     )

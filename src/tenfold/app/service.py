@@ -20,6 +20,7 @@ from tenfold.app.accounting import Accounting, alert_figures, ceilings, correcti
 from tenfold.app.alerts import Alerts, endpoint_of
 from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
+from tenfold.app.explaining import health_services
 from tenfold.app.flagging import flag_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
@@ -130,11 +131,12 @@ class Service:
         lookup = Lookup(cache, settings.cache.exact, switches)
         structured = Structured()
         self._metrics.add_source(structured.counters.figures)
+        planner = Planner(switches=switches, ceilings=ceilings(settings))
         pipeline = Pipeline(
             admit=accounting.admit,
             router=router,
             lookup=lookup,
-            planner=Planner(switches=switches, ceilings=ceilings(settings)),
+            planner=planner,
             degrade=Degrade(lookup=lookup, features=features_of(settings), parking=accounting.tickets),
             structured=structured,
             sink=feed,
@@ -156,6 +158,7 @@ class Service:
             recorder=self._meter.recorder(FEATURE),
             switches=switches,
             flags=flag_services(store, accounting.flags, self._clock),
+            health=health_services(settings, healths, router, routes, planner),
         )
         self.handle = Gateway(
             keys=keyring,

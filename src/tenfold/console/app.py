@@ -13,6 +13,7 @@ from tenfold.console.budgets import budget_routes
 from tenfold.console.budgets_api import budget_api_routes
 from tenfold.console.docs import docs_routes
 from tenfold.console.flags_api import flag_api_routes
+from tenfold.console.health_api import health_api_routes
 from tenfold.console.keys import key_routes
 from tenfold.console.limits_api import limit_api_routes
 from tenfold.console.ofrep import ofrep_routes
@@ -30,6 +31,7 @@ from tenfold.console.security import SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
 from tenfold.console.slo_api import slo_api_routes
+from tenfold.console.status import status_routes
 from tenfold.console.tickets_api import ticket_api_routes
 from tenfold.console.usage import usage_routes
 from tenfold.console.views import ErrorPage
@@ -57,6 +59,9 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(limit_api_routes(services, services.money.limits))
     if services.slo is not None:
         app.include_router(slo_api_routes(services, services.slo))
+    if services.health is not None:
+        app.include_router(status_routes(site, services.health))
+        app.include_router(health_api_routes(services, services.health))
     if services.tickets is not None:
         app.include_router(ticket_api_routes(services, services.tickets))
     if services.flags is not None:

@@ -1,10 +1,10 @@
-"""Usage figures and objectives in memory, for tests and demonstrations of the console."""
+"""Usage figures, objectives and the health of targets in memory, for tests and demonstrations of the console."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tenfold.access.types import Page
-from tenfold.console.services import DaySpend, ReceiptLine, SloStanding
+from tenfold.console.services import DaySpend, ReceiptLine, SloStanding, TargetStanding
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
 
@@ -44,6 +44,16 @@ class FakeSlo:
         self.told = list(standings)
 
     def standings(self) -> list[SloStanding]:
+        return self.told
+
+
+class FakeTargets:
+    """Says what it is told to."""
+
+    def __init__(self, *standings: TargetStanding) -> None:
+        self.told = list(standings)
+
+    def targets(self) -> list[TargetStanding]:
         return self.told
 
 

@@ -64,6 +64,7 @@ class Renderer:
             tenant_name=session.tenant_name if session else None,
             sign_up_open=self._services.sign_up_open,
             has_budgets=self._services.money is not None,
+            has_status=self._services.health is not None,
         )
         html = self._templates.get_template(page.template).render(page=page, frame=frame)
         return HTMLResponse(html, status_code=status)

@@ -25,6 +25,7 @@ class Frame:
     tenant_name: str | None = None
     sign_up_open: bool = True
     has_budgets: bool = False
+    has_status: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,42 @@ class BudgetsPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TargetView:
+    """A provider's model, in words. `served_as`: under which other names it is asked for."""
+
+    provider: str
+    model: str
+    served_as: str
+    is_up: bool
+    is_down: bool
+    state: str
+    in_flight: int
+    recent: str
+    latency: str
+    duration: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyView:
+    """`key` is "" where the provider has one only."""
+
+    provider: str
+    key: str
+    limit: int
+    in_flight: int
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusPage:
+    template: ClassVar[str] = "status.html"
+    title: str = "Status"
+    summary: str
+    targets: list[TargetView]
+    keys: list[KeyView]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DocsPage:
     template: ClassVar[str] = "docs.html"
     entries: list[DocEntry]
@@ -215,7 +252,7 @@ class ErrorPage:
     message: str
 
 
-Page = FrontPage | LoginPage | AskPage | KeysPage | UsagePage | BudgetsPage | DocsPage | ErrorPage
+Page = FrontPage | LoginPage | AskPage | KeysPage | UsagePage | BudgetsPage | StatusPage | DocsPage | ErrorPage
 
 
 def answer_view(text: str, end: AnswerEnd) -> AnswerView:
