@@ -303,19 +303,15 @@ class Attempts:
         call, policy, last = self._question.call, self.policy, self.now
         if self._round >= policy.retries or not is_worth_a_retry(error) or call.options.client_retry or last is None:
             raise error
+        now = perf_counter()
+        again = [choice for choice in self._plan.choices if choice.target.model == last.target.model]
+        rests_s = min(choice.target.health.rests_until for choice in again) - now
         pause_s = backoff_s(self._round, policy.max_backoff_s, random())  # noqa: S311 (no secret hangs on it)
-        if error.retry_after_s is not None:
-            if error.retry_after_s > policy.max_backoff_s:
-                raise error
-            pause_s = max(pause_s, error.retry_after_s)
-        then = perf_counter() + pause_s
-        if call.deadline is not None and then >= call.deadline:
+        pause_s = max(pause_s, error.retry_after_s or 0.0, rests_s)
+        then = now + pause_s
+        if pause_s > policy.max_backoff_s or (call.deadline is not None and then >= call.deadline):
             raise error
-        again = [
-            choice
-            for choice in self._plan.choices
-            if choice.target.model == last.target.model and choice.target.health.may_call(then)
-        ]
+        again = [choice for choice in again if choice.target.health.may_call(then)]
         if not again or not self._plan.route.retry_budget.may_retry():
             raise error
         await asyncio.sleep(pause_s)
