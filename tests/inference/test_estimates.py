@@ -15,6 +15,7 @@ from tenfold.providers.ports import NEVER_SENT
 from tenfold.providers.transport.fake import FakeReply, FakeRequest
 from tests.support.pipeline import (
     EVENT_STREAM,
+    FAILURES,
     FRAMES,
     INPUT_NANO,
     OUTPUT_NANO,
@@ -216,11 +217,6 @@ async def test_what_surely_cost_nothing(reply: FakeReply, stream: bool) -> None:
     assert (call.usage, call.cost_nano, call.estimated) == (None, None, False)
 
 
-FAILURES = {
-    "openai": b'data: {"error":{"message":"Full","type":"server_error","code":null}}\n\n',
-    "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Full"}}\n\n',
-    "gemini": b'data: {"error":{"code":503,"message":"Full","status":"UNAVAILABLE"}}\r\n\r\n',
-}
 STATUS = {"openai": 500, "anthropic": 529, "gemini": 503}
 
 

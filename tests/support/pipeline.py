@@ -108,6 +108,13 @@ FRAMES: Mapping[str, Sequence[bytes]] = {
 UNTIL_TOKEN: Mapping[str, int] = {"openai": 2, "anthropic": 3, "gemini": 1}
 """How many of its frames an upstream sends until a token is among them: a client gets them as one piece."""
 
+FAILURES: Mapping[str, bytes] = {
+    "openai": b'data: {"error":{"message":"Full","type":"server_error","code":null}}\n\n',
+    "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Full"}}\n\n',
+    "gemini": b'data: {"error":{"code":503,"message":"Full","status":"UNAVAILABLE"}}\r\n\r\n',
+}
+"""How an upstream tells within a stream that it failed."""
+
 
 def asking(client: str, **more: Any) -> bytes:
     """A request body in the client's dialect."""
@@ -256,7 +263,10 @@ class World:
         self.transports = {name: FakeTransport(script) for name, script in scripts.items()}
         self.admission = FreeAdmission(max_in_flight, ceilings)
         self.gate = self.admission.gate
-        self.cache = ExactCache(max_bytes=1 << 20, max_entry_bytes=max_entry_bytes, ttl_s=60)
+        self.ages = FakeClock()  # of what is in the cache
+        self.cache = ExactCache(
+            max_bytes=1 << 20, max_entry_bytes=max_entry_bytes, ttl_s=60, stale_s=3600, clock=self.ages.monotonic_s
+        )
         self.clock = FakeClock()
         self.keys = FakeIdempotencyRows(self.clock)  # unless others are given
         self.outcomes = Outcomes()
@@ -319,8 +329,12 @@ class World:
         return [request for transport in self.transports.values() for request in transport.requests]
 
     def assert_settled(self) -> None:
-        """Nothing is left behind: no open exchange, no call in flight, each admitted call settled once."""
+        """Nothing is left behind: no open exchange, no call in flight, no attempt that a target still counts; each
+        admitted call settled once, and the budgets charged what the receipts say."""
         self.admission.assert_nothing_held()
+        assert self.admission.budgets.spent == sum(call.cost_nano or 0 for call in self.outcomes.calls)
+        for target in self.targets.values():
+            assert (target.health.in_flight, target.shaper.in_flight, target.shaper.waiting) == (0, 0, 0)
         assert all(count == 1 for count in Counter(call.id for call in self.outcomes.calls).values())
         for transport in self.transports.values():
             assert all(exchange.complete or exchange.aborted for exchange in transport.exchanges)

@@ -47,7 +47,7 @@ def fail(call: Call, error: TenfoldError, dialect: ClientDialect, responder: Res
     limits = error.headers if isinstance(error, RateLimited) and error.headers else _limits(call)
     told = {name for name, _ in call.carried} | _names(limits)  # both may tell the upstream's limits
     retry = header_lines(header for header in _retry_headers(error) if header[0] not in told)
-    stop = _STOP if error.status == 409 and not error.retryable else ""
+    stop = _STOP if error.status == 409 and not error.retryable and "x-should-retry" not in retry else ""
     responder.whole(
         error.status, f"{JSON}{_about(call, limits)}{retry}{stop}", dialect.encode_error(error, call.request_id)
     )

@@ -15,6 +15,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _KEY = re.compile(r"\b(?:sk|gsk|xai|key|pk|rk)[-_][\w*.-]{8,}")
 _CARRIED = ("x-ratelimit-", "ratelimit")
 _REQUEST_IDS = frozenset({"x-request-id", "apim-request-id", "openai-request-id", "cf-ray"})
+_TOLD = _REQUEST_IDS | {"x-should-retry"}
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
 _MAX_MESSAGE = 2_000
 _STATUS_OF_KIND = {
@@ -44,7 +45,7 @@ def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     error = error_of(value, status=status)
     pairs = [(name.decode("latin-1").lower(), given.decode("latin-1")) for name, given in headers]
     error.retry_after_s = retry_after_s(dict(pairs))
-    error.headers = tuple(pair for pair in pairs if pair[0] in _REQUEST_IDS or pair[0].startswith(_CARRIED))
+    error.headers = tuple(pair for pair in pairs if pair[0] in _TOLD or pair[0].startswith(_CARRIED))
     return error
 
 
