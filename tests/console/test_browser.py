@@ -14,6 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tenfold.core.clock import SystemClock
 from tests.console.browser import PASSWORD
 from tests.console.chromium import chromium, served
+from tests.console.test_health_api import standing
 from tests.support.console import FakeConsole, PausingCaller, fake_console
 
 T = TypeVar("T")
@@ -138,6 +139,26 @@ async def test_without_scripts_everything_works_too(site: Site, tmp_path: Path) 
         await in_browser(use)
 
 
+async def test_the_status_is_read_without_scripts(site: Site, tmp_path: Path) -> None:
+    site.console.targets.told = [
+        standing("anthropic", "claude-haiku-4-5", state="open", asked_again_s=2.2, served_as=("support-model",)),
+        standing("openai", "gpt-4o-mini"),
+        standing("openai", "gpt-4o", asked_again_s=11.0),
+    ]
+
+    def use() -> None:
+        sign_up(chrome, site.url)
+        chrome.find_element(By.CSS_SELECTOR, "nav a[href='/status']").click()
+        wait_for(chrome, lambda chrome: chrome.current_url == f"{site.url}/status")
+        assert text_of(chrome, ".lead") == "1 of 3 is down and 1 asked us to wait."
+        states = [each.text for each in chrome.find_elements(By.CSS_SELECTOR, ".state")]
+        assert states == ["Down, asked again in 3 s", "Up", "Asked us to wait, 11 s more"]
+        assert complaints(chrome) == []
+
+    with chromium(tmp_path, scripts=False) as chrome:
+        await in_browser(use)
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_no_page_scrolls_sideways(width: int, site: Site, tmp_path: Path) -> None:
     def use() -> None:
@@ -150,7 +171,7 @@ async def test_no_page_scrolls_sideways(width: int, site: Site, tmp_path: Path) 
         sign_up(chrome, site.url)
         chrome.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         assert_fits(chrome)
-        for path in ("/", "/keys", "/usage", "/budgets", "/docs/quickstart", "/nothing"):
+        for path in ("/", "/keys", "/usage", "/budgets", "/status", "/docs/quickstart", "/nothing"):
             chrome.get(site.url + path)
             assert_fits(chrome)
 

@@ -31,7 +31,7 @@ async def test_every_reply_has_the_security_headers(browser: Browser) -> None:
 
 async def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(browser: Browser) -> None:
     await browser.sign_up()
-    for path in ("/", "/keys", "/usage", "/docs/index", "/nothing"):
+    for path in ("/", "/keys", "/usage", "/status", "/docs/index", "/nothing"):
         page = await browser.open(path)
         for tag, attributes in page.elements:
             assert tag != "style"
@@ -44,7 +44,9 @@ async def test_every_field_has_a_label_and_every_page_one_heading(browser: Brows
     await browser.open("/login")
     pages = [browser.page]
     await browser.sign_up()
-    pages += [browser.page] + [await browser.open(path) for path in ("/", "/keys", "/usage", "/docs/quickstart", "/x")]
+    pages += [browser.page] + [
+        await browser.open(path) for path in ("/", "/keys", "/usage", "/status", "/docs/quickstart", "/x")
+    ]
     for page in pages:
         labelled = {attributes.get("for") for tag, attributes in page.elements if tag == "label"}
         for tag, attributes in page.elements:

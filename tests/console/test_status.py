@@ -27,7 +27,7 @@ async def test_each_target_has_its_state_in_words(console: FakeConsole, browser:
         "Being tried again",
         "Asked us to wait, 11 s more",
         "claude as small anthropic",
-        "12, 2 failed, 1 slow 310 ms not known yet",
+        "12, 2 failed, 1 slow 310 ms –",
         "openai, key 2 0 7 4096",
     ):
         assert said in page.text

@@ -78,7 +78,7 @@ def _recent(standing: TargetStanding) -> str:
 
 
 def _took(milliseconds: float | None) -> str:
-    return "not known yet" if milliseconds is None else duration(round(milliseconds))
+    return "–" if milliseconds is None else duration(round(milliseconds))
 
 
 def _keys(standings: list[TargetStanding]) -> list[KeyView]:
