@@ -242,7 +242,7 @@ async def test_every_attempt_that_may_have_been_made_is_asked_about() -> None:
 
 async def test_attempts_after_the_one_that_served_were_not_made() -> None:
     world = World(p=[TOLD], q=[TOLD])
-    receipt = world.add(provider="p")
+    receipt = world.add(provider="p", attempts=1)
     await world.later(AFTER_S)
     assert world.looked_up == [f"/usage/req_{receipt.id.hex}"]
 

@@ -56,6 +56,7 @@ class _Attempt(Struct, frozen=True, kw_only=True):
     target: Target
     facts: UsageFacts | None
     number: int
+    is_first: bool  # at its target
 
 
 class _Pause(Struct, kw_only=True):
@@ -167,8 +168,11 @@ class Corrections:
         """The attempts that may have been made. None: not all of them can be asked about."""
         attempts = self._attempts.get(receipt.model_asked, [])
         if receipt.provider is not None:
-            served = [n for n, attempt in enumerate(attempts) if _is(attempt.target, receipt)]
-            attempts = attempts[: served[-1] + 1] if served else []
+            served = [attempt for attempt in attempts if _is(attempt.target, receipt)]
+            if not served:
+                return None
+            if receipt.attempts == 1:
+                attempts = [attempt for attempt in served if attempt.is_first]
         return attempts if attempts and all(attempt.facts is not None for attempt in attempts) else None
 
     async def _ask(self, receipt: Counted, attempts: list[_Attempt]) -> float:
@@ -213,6 +217,7 @@ def _attempts(route: Route) -> list[_Attempt]:
             target=target,
             facts=target.provider.facts if isinstance(target.provider, HttpProvider) else None,
             number=number,
+            is_first=number < len(route.targets),
         )
         for number in range(len(route.targets) * route.policy.most_rounds)
         for target in (route.targets[number % len(route.targets)],)

@@ -47,7 +47,7 @@ class Policy:
     on_break: OnBreak = "error"
     hold_tokens: int = 0  # blocks of a stream held back, so that a failure in them can still be hidden
     hedge: Hedge | None = None
-    output_repairs: int = 1
+    output_repairs: int = 0
     output_escalate: str | None = None  # a model
 
     @property

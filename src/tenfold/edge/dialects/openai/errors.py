@@ -27,7 +27,7 @@ def error_frame(error: TenfoldError) -> bytes:
 
 def restart_frame(provider: str, model: str, created_s: int) -> bytes:
     """A chunk without choices, which OpenAI's SDKs hand to the application as they do the usage chunk."""
-    chunk = {"id": "tenfold-restart", "object": "chat.completion.chunk", "created": created_s, "model": model}
+    chunk = {"id": "chatcmpl-restart", "object": "chat.completion.chunk", "created": created_s, "model": model}
     told = {"restart": {"provider": provider, "model": model}}
     return sse(json.encode({**chunk, "choices": [], "tenfold": told}))
 
