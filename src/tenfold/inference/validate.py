@@ -160,8 +160,13 @@ class PassingRelay:
                 continue
             if self.tokens <= self._count_to and wire.has_token(frames):
                 self.tokens += 1
-            if self._restarts and b'"error"' in frames and wire.stream_facts(frames, frames).failed:
-                raise BrokenStream("The provider ended the stream with an error.")
+            if (
+                (self._restarts or not self.tokens)
+                and b'"error"' in frames
+                and wire.stream_facts(frames, frames).failed
+            ):
+                call.unanswered = not self._began_with_failure()
+                raise failure_in(self._question, frames)
             if check is not None:
                 check.text.feed(frames)
                 frames = check.feed(frames)
@@ -173,8 +178,7 @@ class PassingRelay:
             call.usage = facts.usage
         elif facts.failed:
             call.error = BrokenStream("The provider ended the stream with an error.")
-            first = _first_frame(guard.head)
-            call.unanswered = not wire.stream_facts(first, first).failed  # it began with it: a refusal
+            call.unanswered = not self._began_with_failure()
         else:
             raise BrokenStream(_CUT)
         if check is not None and facts.complete:
@@ -182,6 +186,11 @@ class PassingRelay:
             rest = check.feed(rest) + check.end()
         if rest:
             yield rest
+
+    def _began_with_failure(self) -> bool:
+        """Then it is a refusal, and costs nothing."""
+        first = _first_frame(self._guard.head)
+        return self._wire.stream_facts(first, first).failed
 
     def left(self) -> None:
         call = self._question.call
