@@ -259,3 +259,22 @@ async def test_a_bomb_is_refused_whole_and_comes_in_small_blocks() -> None:
     sizes = [len(block) async for block in streamed.exchange.blocks()]
     assert sum(sizes) == 50_000_000
     assert max(sizes) <= 64 * 1024
+
+
+@pytest.mark.parametrize("how", ["whole", "blocks"])
+async def test_others_have_their_turn_while_a_bomb_unfolds(how: str) -> None:
+    """All of it is there at once: nothing is waited for."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    wired = Wired()
+    wired.receive(coded(b"gzip", gzip.compress(b"\0" * 20_000_000)))
+    beside = asyncio.create_task(other())
+    assert len(await body_of(wired.exchange, how)) == 20_000_000
+    beside.cancel()
+    assert turns > 200

@@ -79,7 +79,7 @@ class HttpExchange:
         return None
 
     async def read(self) -> bytes:
-        """See `Exchange.read`. Does not suspend when the whole body is there."""
+        """See `Exchange.read`. Does not suspend when the whole body is there and needs no decoding."""
         if not self._complete and self._error is None:
             await self._gather()
         if self._error is not None:
@@ -87,7 +87,7 @@ class HttpExchange:
         limit = self._limits.max_body_bytes
         blocks = self._blocks
         if self._decoder is not None:
-            blocks = self._decode_all(self._decoder)
+            blocks = await self._decode_all(self._decoder)
         elif self._size > limit:
             raise self._too_large()
         if len(blocks) != 1:
@@ -213,6 +213,8 @@ class HttpExchange:
             try:
                 block = self.take()
                 if block:
+                    if self._decoder is not None:
+                        await asyncio.sleep(0)  # what was buffered may unfold a thousandfold: others have their turn
                     return block
                 if self._complete and not self._blocks:
                     if self._decoder is not None:
@@ -226,7 +228,7 @@ class HttpExchange:
             if not self._blocks:
                 await self._wait()
 
-    def _decode_all(self, decoder: BodyDecoder) -> list[bytes]:
+    async def _decode_all(self, decoder: BodyDecoder) -> list[bytes]:
         pieces: list[bytes] = []
         size = 0
         while piece := self.take():
@@ -235,6 +237,7 @@ class HttpExchange:
             if size > self._limits.max_body_bytes:
                 self._error = self._too_large()
                 raise self._error
+            await asyncio.sleep(0)
         decoder.check_complete()
         self._decoder = None
         return pieces
