@@ -1,5 +1,5 @@
-"""The processes of a run: the scripted provider, a Tenfold with its workers, and what kills them. They end with this
-one, whatever ends it.
+"""The processes of a run: the scripted provider or the faulty one, a Tenfold with its workers, and what kills them.
+They end with this one, whatever ends it.
 """
 
 import asyncio
@@ -57,6 +57,37 @@ class ProviderProcess:
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
+            await _ended(self._process)
+
+
+class FaultyProcess:
+    """`tenfold chaos provider`, steered over `/_faults`."""
+
+    def __init__(self, *, seed: int) -> None:
+        self._seed = seed
+        self._process: Process | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Raises ChaosFailed."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tenfold", "chaos", "provider", "--seed", str(self._seed)),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise ChaosFailed("The faulty provider did not start.")
+        self.port = int(line.rpartition(b":")[2])
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.send_signal(signal.SIGTERM)
             await _ended(self._process)
 
 

@@ -14,6 +14,7 @@ Pause = Callable[[float], Awaitable[object]]
 _DRIP_BYTES = 8
 _ENDLESS = b"x" * 16384
 _BOMB_MIB = 4096
+_FLOOD_PAUSE_S = 0.0015
 
 
 def _bomb_block() -> bytes:
@@ -128,8 +129,9 @@ class Player:
             middle = answer.frames[len(answer.frames) // 2]
             await self._line.write(b"".join(chunk(frame) for frame in answer.frames[: len(answer.frames) // 2]))
             many = chunk(middle * (len(_ENDLESS) // len(middle) + 1))
-            while True:
+            while True:  # well-formed as they are nobody refuses them: some 10 MB a second are enough to see that
                 await self._flood(many)
+                await self._pause(_FLOOD_PAUSE_S)
         while True:
             await self._flood(chunk(_ENDLESS))
 
