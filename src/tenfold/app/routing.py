@@ -97,20 +97,39 @@ def breaker_policy(settings: Settings) -> BreakerPolicy:
 
 def refuse_impossible_ceilings(settings: Settings, routes: list[Route], now_s: float) -> None:
     """A ceiling that no call can keep would refuse them all, one by one, at night. Raises SettingsError."""
+    _refuse_ceiling_of_all(settings, routes, now_s)
     for route in routes:
         wanted = [(f'routes."{route.model}".max_request_usd', _ceiling(settings.routes.get(route.model)))]
         model = settings.models.get(route.model)
         wanted.append((f'models."{route.model}".max_request_usd', None if model is None else model.max_request_usd))
-        quotes = [quote for target in route.targets if (quote := target.quote(now_s)) is not None]
+        least = _least(route, now_s)
         for path, usd in wanted:
-            if usd is None or not quotes:
-                continue
-            least = min(quote.bound(UNASKED_TOKENS, 1).total_nano for quote in quotes)
-            if from_usd(usd) < least:
+            if usd is not None and least is not None and from_usd(usd) < least:
                 raise SettingsError(
                     f"{path}: even the shortest call may cost {format_usd(least)} USD at the cheapest target; a "
                     f"ceiling of {usd} USD would refuse every call"
                 )
+
+
+def _refuse_ceiling_of_all(settings: Settings, routes: list[Route], now_s: float) -> None:
+    """It may keep some models out, but not all that are configured."""
+    usd = settings.budgets.max_request_usd
+    own = {model for model, entry in settings.models.items() if entry.max_request_usd is not None}
+    configured = [route for route in routes if route.model in settings.models or route.model in settings.routes]
+    least = [cost for route in configured if (cost := _least(route, now_s)) is not None]
+    if usd is None or not least or len(least) < len(configured) or own:
+        return
+    if from_usd(usd) < min(least):
+        raise SettingsError(
+            f"budgets.max_request_usd: even the shortest call of the cheapest model may cost {format_usd(min(least))} "
+            f"USD; a ceiling of {usd} USD would refuse every call"
+        )
+
+
+def _least(route: Route, now_s: float) -> int | None:
+    """What the shortest call may cost at the cheapest target, 10^-9 USD; None: no price is known."""
+    quotes = [quote for target in route.targets if (quote := target.quote(now_s)) is not None]
+    return min((quote.bound(UNASKED_TOKENS, 1).total_nano for quote in quotes), default=None)
 
 
 def _ceiling(route: RouteSettings | None) -> Decimal | None:

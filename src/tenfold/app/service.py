@@ -24,7 +24,7 @@ from tenfold.app.explaining import health_services
 from tenfold.app.flagging import flag_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
-from tenfold.app.routing import breaker_policy, features_of, oldest_stale_s, refuse_impossible_ceilings
+from tenfold.app.routing import breaker_policy, features_of, oldest_stale_s
 from tenfold.app.settings import Settings, environment
 from tenfold.app.slo.alerts import SloAlerts
 from tenfold.app.slo.book import SloBook, boot_of_machine
@@ -123,7 +123,6 @@ class Service:
         self._keep(healths.run(), "app.breakers")
         self._metrics.add_source(healths.figures)
         routes = build_routes(settings, seats, built_in, PriceBook.load(), healths)
-        refuse_impossible_ceilings(settings, routes, self._clock.now().timestamp())
         corrections = self._keep_accounts_right(accounting, routes)
         feed = self._start_feed(corrections)
         router = Router(routes)

@@ -1,5 +1,5 @@
-"""What the modules of setting tables share: how strict a table is, and the hint about a name that nobody knows, and
-amounts of money."""
+"""What the modules of setting tables share: how strict a table is, a mistake with its place, the hint about a name that
+nobody knows, and amounts of money."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,6 +15,14 @@ class Table(BaseModel):
     """A table of `tenfold.toml`: no unknown key, nothing changed after it is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mistake(ValueError):
+    """Keys that each are fine and together are not. `path` leads from the table that is checked to the one at fault."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = tuple(str(part) for part in path)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
+from tenfold.app.setting_parts import Mistake, Usd, amount_usd, nearest
 from tenfold.app.setting_parts import Table as _Table
-from tenfold.app.setting_parts import Usd, amount_usd, nearest
 from tenfold.app.slo_tables import SloTables
 from tenfold.core.money import NANO_PER_USD, format_usd
 from tenfold.limits.types import MAX_AMOUNT, MAX_SLOTS
@@ -119,9 +119,9 @@ class ProviderSettings(_Table):
         for key in self.keys:
             _referenced(key, "api_key")
         if self.api_key is not None and self.api_keys:
-            raise ValueError("give api_key or api_keys, not both")
+            raise Mistake("give api_key or api_keys, not both", "api_keys")
         if len(set(self.api_keys)) != len(self.api_keys):
-            raise ValueError("api_keys names a key twice")
+            raise Mistake("a key is named twice", "api_keys")
         if self.usage_lookup is not None and not _LOOKUP.fullmatch(self.usage_lookup):
             raise ValueError("usage_lookup must be a path with {request_id} in it, such as /usage/{request_id}")
         return self
@@ -165,7 +165,15 @@ class ModelSettings(_Table):
     def _one_way(self) -> "ModelSettings":
         if bool(self.provider) == bool(self.targets):
             raise ValueError("a model names either `provider` or `[[targets]]`")
+        for number, target in enumerate(self.targets):
+            if "weight" in target.model_fields_set and self.balance != "weights":
+                raise Mistake('weight is given, and balance is not "weights"', "targets", number, "weight")
         return self
+
+    @property
+    def providers(self) -> list[str]:
+        """Of each target, in order."""
+        return [self.provider] if self.provider else [target.provider for target in self.targets]
 
 
 class CacheSettings(_Table):
@@ -310,10 +318,11 @@ class Settings(_Table):
     @model_validator(mode="after")
     def _targets_exist(self) -> "Settings":
         for model, entry in self.models.items():
-            for name in [entry.provider] if entry.provider else [target.provider for target in entry.targets]:
+            for number, name in enumerate(entry.providers):
                 if name not in self.providers:
                     hint = nearest(name, self.providers)
-                    raise ValueError(f'models."{model}" names provider {name!r}, which is not configured{hint}')
+                    key = ("provider",) if entry.provider else ("targets", number, "provider")
+                    raise Mistake(f"names provider {name!r}, which is not configured{hint}", "models", model, *key)
         return self
 
     @model_validator(mode="after")
@@ -322,7 +331,16 @@ class Settings(_Table):
             check_route(name, route, self.models, self.routes, self._regions_of)
         return self
 
-    def _regions_of(self, model: str) -> set[str | None]:
-        entry = self.models[model]
-        names = [entry.provider] if entry.provider else [target.provider for target in entry.targets]
-        return {self.providers[name].region for name in names}
+    @model_validator(mode="after")
+    def _answers_are_kept(self) -> "Settings":
+        for name, feature in self.features.items():
+            if "stale" in feature.degrade and not (self.cache.max_bytes and self.cache.max_entry_bytes):
+                raise Mistake(
+                    'the step "stale" needs answers that are kept, and [cache] keeps none', "features", name, "degrade"
+                )
+        return self
+
+    def _regions_of(self, model: str) -> list[str | None]:
+        """Of each target, once for each key of its provider."""
+        sellers = [self.providers[name] for name in self.models[model].providers]
+        return [seller.region for seller in sellers for _ in range(max(1, len(seller.keys)))]

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from tenfold.app.setting_parts import nearest
+from tenfold.app.setting_parts import Mistake, nearest
 from tenfold.app.setting_tables import (
     BudgetSettings,
     LimitSettings,
@@ -167,7 +167,8 @@ def _put(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def _explain(error: ValidationError, config: Path | None, text: str, sources: dict[tuple[str, ...], str]) -> str:
     first = error.errors()[0]
-    path = tuple(str(part) for part in first["loc"])
+    mistake = first.get("ctx", {}).get("error")
+    path = tuple(str(part) for part in first["loc"]) + (mistake.path if isinstance(mistake, Mistake) else ())
     if path == ("bootstrap_key",):
         return "environment: TENFOLD_BOOTSTRAP_KEY must have at least 16 characters"
     place = _place(config, text, path)
@@ -207,20 +208,32 @@ def _place(config: Path | None, text: str, path: tuple[str, ...]) -> str:
         return "settings"
     table: tuple[str, ...] = ()
     best, depth = 0, 0
-    wanted = tuple(part for part in path if not part.isdigit())
+    seen: dict[tuple[str, ...], int] = {}  # arrays of tables, and how many elements they have so far
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?(.+?)\]\]?\s*(#.*)?$", line)
+        header = re.match(r"\s*(\[\[?)(.+?)\]\]?\s*(#.*)?$", line)
         if header:
-            table = _key_parts(header.group(1))
-            at = table
+            named = _key_parts(header.group(2))
+            if header.group(1) == "[[":
+                seen[named] = seen.get(named, 0) + 1
+            table = at = _numbered(named, seen)
         else:
             assignment = re.match(r"\s*([^=#]+?)\s*=", line)
             if not assignment:
                 continue
             at = table + _key_parts(assignment.group(1))
-        if at == wanted[: len(at)] and len(at) > depth:
+        if at == path[: len(at)] and len(at) > depth:
             best, depth = number, len(at)
     return f"{config}:{best}" if best else str(config)
+
+
+def _numbered(named: tuple[str, ...], seen: Mapping[tuple[str, ...], int]) -> tuple[str, ...]:
+    """With the number of the element behind the name of each array of tables: a header speaks of its last one."""
+    parts: list[str] = []
+    for length, part in enumerate(named, 1):
+        parts.append(part)
+        if named[:length] in seen:
+            parts.append(str(seen[named[:length]] - 1))
+    return tuple(parts)
 
 
 def _key_parts(dotted: str) -> tuple[str, ...]:

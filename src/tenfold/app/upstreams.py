@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tenfold.app.routing import breaker_policy, models_of, policy_of
+from tenfold.app.routing import breaker_policy, models_of, policy_of, refuse_impossible_ceilings
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
+from tenfold.core.clock import SystemClock
 from tenfold.core.errors import UpstreamUnavailable
 from tenfold.core.write_batch import WriteBatch
 from tenfold.health import Healths, Shaper
@@ -149,6 +150,7 @@ def refuse_unusable(settings: Settings, environment: Mapping[str, str]) -> None:
             Origin.parse(settings.telemetry.otlp_endpoint)
     except InvalidOrigin as error:
         raise SettingsError(f"telemetry.otlp_endpoint: {error}") from None
+    refuse_impossible_ceilings(settings, routes_to_look_at(settings, Healths()), SystemClock().now().timestamp())
 
 
 def build_routes(
