@@ -27,7 +27,7 @@ from tenfold.inference.admit import Admit
 from tenfold.inference.bound import bound_of
 from tenfold.inference.output.expected import Expected
 from tenfold.inference.policy import Hedge, Policy
-from tenfold.inference.ports import ClientDialect, Sender
+from tenfold.inference.ports import ClientDialect, Kill, Sender
 from tenfold.inference.route import Choice, Plan, Target
 from tenfold.providers.facts import REQUEST_ID, attempt_id
 from tenfold.providers.ports import Exchange, Headers, WireRequest, was_sent
@@ -42,13 +42,14 @@ _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 class Question:
     """What is asked, in the client's words and, once an attempt needs it, in canonical ones."""
 
-    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "expected", "sender", "target")
+    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "expected", "kill", "sender", "target")
 
     def __init__(self, call: Call, dialect: ClientDialect) -> None:
         self.call = call
         self.dialect = dialect
         self.target: Target | None = None  # who answers
         self.sender: Sender | None = None  # of a stream that has begun
+        self.kill: Kill | None = None  # the switch that forbids it
         self.expected: Expected | None = None  # what the answer has to be, where the request says so
         self.asked_usage = False  # whether the usage frame was asked for in the client's place
         self._canonical: ChatRequest | None = None
@@ -139,20 +140,17 @@ class Attempts:
     be billed all the same, so the next one is made only where there is room for both.
     """
 
-    __slots__ = ("_admit", "_choices", "_follow_ups", "_plan", "_question", "_round", "now")
+    __slots__ = ("_admit", "_choices", "_follow_ups", "_plan", "_question", "_round", "now", "policy")
 
     def __init__(self, question: Question, plan: Plan, admit: Admit) -> None:
         self._question = question
         self._plan = plan
         self._admit = admit
+        self.policy: Policy = plan.route.policy
         self._choices: list[Choice] = list(plan.choices)  # still to be asked
         self._round = 0
         self._follow_ups = 0
         self.now: Attempt | None = None  # the one under way, or the last
-
-    @property
-    def policy(self) -> Policy:
-        return self._plan.route.policy
 
     def first_token_left_s(self) -> float | None:
         """Until the first token of the attempt under way must be there."""
@@ -166,16 +164,19 @@ class Attempts:
 
         Raises the last attempt's UpstreamError; UnsupportedParameter when no target can do what is asked; Overloaded
         when all of them have all the calls they can take."""
-        question = self._question
+        question, hedge = self._question, self.policy.hedge
         while True:
-            attempt = self.now = await self._enter()
-            hedge = self.policy.hedge
+            attempt = self.now = self._enter() or await self._wait()
             try:
                 if hedge is None or question.call.stream or not self._choices:
-                    exchange = await self._send(attempt)
+                    exchange = await self._post(attempt, question.encode(attempt.target))
                 else:
                     exchange = await self._hedged(attempt, hedge)
-                return self.now.target, await self._begun(self.now, exchange)
+                    attempt = self.now
+                _read_head(question.call, attempt, exchange)
+                if exchange.status >= 300:
+                    raise await _refusal(question.call, attempt, exchange)
+                return attempt.target, exchange
             except TenfoldError as error:
                 self.now.target.mark(question.call)
                 await self.failed(error)
@@ -246,15 +247,18 @@ class Attempts:
         more = max(0, len(wire_request.body) - len(call.body))
         await self._admit.reserve_again(call, self._known_nano(), bound_of(call, (target,), more_bytes=more))
         if not await target.shaper.enter(_MAX_WAIT_S):
-            raise Overloaded(f"The provider `{target.provider.name}` has all the calls it takes at once.")
+            raise _full(target)
         self._follow_ups += 1
         rounds = 1 + self.policy.retries + self._follow_ups - 1
         number = route.targets.index(target) + rounds * len(route.targets)
         attempt = self.now = Attempt(Choice(target, "repair"), number)
         self._question.target = target
         try:
-            exchange = await self._begun(attempt, await self._post(attempt, wire_request))
+            exchange = await self._post(attempt, wire_request)
+            _read_head(call, attempt, exchange)
             try:
+                if exchange.status >= 300:
+                    raise await _refusal(call, attempt, exchange)
                 body = await exchange.read()
             finally:
                 exchange.abort()
@@ -271,21 +275,32 @@ class Attempts:
 
     # -- who is next ---------------------------------------------------------------------------
 
-    async def _enter(self) -> Attempt:
-        """The next choice whose provider has room for a call. Raises Overloaded."""
-        route = self._plan.route
+    def _enter(self) -> Attempt | None:
+        """The next choice whose provider has room for a call; None: the last one there is has not, just now."""
+        choices = self._choices
         while True:
-            choice = self._choices.pop(0)
+            choice = choices[0]
             target = choice.target
-            if self._choices and not target.health.may_call(perf_counter()):
-                continue  # it went down, or its probe was taken, since the plan was made
-            if target.shaper.try_enter() or (not self._choices and await target.shaper.enter(_MAX_WAIT_S)):
-                return Attempt(choice, route.targets.index(target) + self._round * len(route.targets))
-            if not self._choices:
-                raise Overloaded(
-                    f"The provider `{target.provider.name}` has all the calls it takes at once. Try again shortly.",
-                    retry_after_s=1,
-                )
+            # It may have gone down, or its probe been taken, since the plan was made.
+            if len(choices) == 1 or target.health.may_call(perf_counter()):
+                if target.shaper.try_enter():
+                    del choices[0]
+                    return self._attempt(choice)
+                if len(choices) == 1:
+                    return None
+            del choices[0]
+
+    async def _wait(self) -> Attempt:
+        """For room at the last choice there is. Raises Overloaded."""
+        choice = self._choices.pop()
+        target = choice.target
+        if not await target.shaper.enter(_MAX_WAIT_S):
+            raise _full(target)
+        return self._attempt(choice)
+
+    def _attempt(self, choice: Choice) -> Attempt:
+        targets = self._plan.route.targets
+        return Attempt(choice, targets.index(choice.target) + self._round * len(targets))
 
     async def _retry_model(self, error: TenfoldError) -> None:
         """The targets of a model have all failed, another model could be asked: first once more, where that may help
@@ -338,16 +353,12 @@ class Attempts:
 
     # -- asking --------------------------------------------------------------------------------
 
-    async def _send(self, attempt: Attempt) -> Exchange:
-        """Until the reply head, whatever it says. Raises UpstreamError, UnsupportedParameter."""
-        question, target = self._question, attempt.target
-        call = question.call
-        call.upstream_request_id, call.carried, call.ignored = None, (), ()  # those of an attempt before are void
-        return await self._post(attempt, question.encode(target))
-
     async def _post(self, attempt: Attempt, request: WireRequest) -> Exchange:
+        """Until the reply head, whatever it says. Raises UpstreamError."""
         question, target = self._question, attempt.target
         call = question.call
+        if call.attempts:  # what an attempt before was told is void
+            call.upstream_request_id, call.carried = None, ()
         carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, attempt.number).encode())]
         if call.options.upstream_headers and question.speaks(target):
             carried += call.options.upstream_headers
@@ -380,16 +391,8 @@ class Attempts:
             call.unanswered = was_sent(left)
             raise
 
-    async def _begun(self, attempt: Attempt, exchange: Exchange) -> Exchange:
-        """Raises UpstreamError for a reply that is no success."""
-        call, target = self._question.call, attempt.target
-        target.mark(call)
-        call.ignored = attempt.ignored
-        _read_head(call, exchange)
-        if exchange.status >= 300:
-            call.unanswered = False  # an error is not billed
-            raise await failure(target, exchange)
-        return exchange
+    async def _send(self, attempt: Attempt) -> Exchange:
+        return await self._post(attempt, self._question.encode(attempt.target))
 
     async def _hedged(self, first: Attempt, hedge: Hedge) -> Exchange:
         """Whoever of two begins to answer first. The slower one may be billed: its bound is part of the cost."""
@@ -471,6 +474,13 @@ async def _failure_told(target: Target, exchange: Exchange) -> TenfoldError:
         return error
 
 
+def _full(target: Target) -> Overloaded:
+    return Overloaded(
+        f"The provider `{target.provider.name}` has all the calls it takes at once. Try again shortly.",
+        retry_after_s=1,
+    )
+
+
 def may_serve_elsewhere(error: TenfoldError) -> bool:
     """Whether another target may do what this one did not."""
     if isinstance(error, UnsupportedParameter):
@@ -506,8 +516,10 @@ def fault_of(error: TenfoldError) -> Fault | None:
     return None
 
 
-def _read_head(call: Call, exchange: Exchange) -> None:
-    """Carry the request id and the upstream's words about its limits."""
+def _read_head(call: Call, attempt: Attempt, exchange: Exchange) -> None:
+    """Note who answers, and carry the request id and the upstream's words about its limits."""
+    attempt.target.mark(call)
+    call.ignored = attempt.ignored
     for name, value in exchange.headers:
         if name in _PLAIN:
             continue
@@ -515,6 +527,11 @@ def _read_head(call: Call, exchange: Exchange) -> None:
             call.upstream_request_id = value.decode("latin-1")
         elif name.startswith(_CARRIED_PREFIXES):
             call.carried += ((name.decode("latin-1"), value.decode("latin-1")),)
+
+
+async def _refusal(call: Call, attempt: Attempt, exchange: Exchange) -> UpstreamError:
+    call.unanswered = False  # an error is not billed
+    return await failure(attempt.target, exchange)
 
 
 async def failure(target: Target, exchange: Exchange) -> UpstreamError:

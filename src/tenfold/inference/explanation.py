@@ -19,7 +19,7 @@ from tenfold.inference.bound import bound_of
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.degrade import feature_of
 from tenfold.inference.plan import KILLED
-from tenfold.inference.planner import Planner
+from tenfold.inference.planner import Planner, off
 from tenfold.inference.policy import Feature
 from tenfold.inference.ports import Kill
 from tenfold.inference.route import Route, Router, Skipped, Target
@@ -103,13 +103,14 @@ class Explainer:
         """Raises ModelNotFound with the nearest name, StoreUnavailable."""
         route = self._router.find(inquiry.model)
         call = _call(principal, inquiry)
-        await self._planner.switches_known(call)
+        kill = await self._planner.kill(call)
         self._planner.set_deadline(call, route)
         skipped: list[Skipped] = []
         attempts: tuple[Considered, ...] = ()
         refused = None
         try:
-            self._planner.refuse_killed(call)
+            if kill is not None:
+                raise off(kill)
             plan = self._planner.plan(call, route, skipped)
             attempts = tuple(
                 self._considered(call, choice.target, choice.why, _equals(route, choice.target), choice.stand_in)

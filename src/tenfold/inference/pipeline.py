@@ -24,7 +24,7 @@ from tenfold.inference.degrade import Degrade
 from tenfold.inference.flight import Flight, Flights
 from tenfold.inference.idempotent import Idempotency, KeyedReply, replay
 from tenfold.inference.lookup import Lookup
-from tenfold.inference.planner import Planner
+from tenfold.inference.planner import Planner, off
 from tenfold.inference.ports import ClientDialect, OutcomeSink, Responder
 from tenfold.inference.relay import cut, relay_stream, relay_whole
 from tenfold.inference.route import Route, Router
@@ -96,10 +96,9 @@ class Pipeline:
             if stored is not None:
                 await replay(call, stored, responder)
                 return None
-        await self._planner.switches_known(call)
-        is_off = self._planner.is_off(call)
+        kill = question.kill = await self._planner.kill(call)
         # 4 lookup, of the unread body
-        answer = None if is_off else self._lookup.by_bytes(call)
+        answer = self._lookup.by_bytes(call) if kill is None else None
         if answer is not None:
             await _reuse(call, answer, responder)
             return None
@@ -108,19 +107,22 @@ class Pipeline:
         call.model, call.stream = peek.model, peek.stream
         route = self._router.find(peek.model)
         self._planner.set_deadline(call, route)
-        self._structured.expect(question)
+        if peek.wants_json:
+            self._structured.expect(question)
         # 4 lookup
         key = self._lookup.key(call)
-        answer = None if key is None or is_off else self._lookup.by_meaning(call, key)
+        answer = None if key is None or kill is not None else self._lookup.by_meaning(call, key)
         if answer is not None:
             await _reuse(call, answer, responder)
             return None
         if call.operation == "count_tokens":
+            if kill is not None:
+                raise off(kill)
             tokens = await count_tokens(question, route)
             respond.whole(call, dialect.encode_count(tokens), responder)
             return None
         # A call with a key has a result of its own.
-        if self._coalesce and key is not None and keyed is None and not is_off and self._lookup.may_share(call):
+        if self._coalesce and key is not None and keyed is None and kill is None and self._lookup.may_share(call):
             return await self._share(question, route, key, responder)
         await self._ask(question, route, key, responder)
         return None
@@ -132,13 +134,18 @@ class Pipeline:
         at = call.principal.tenant_id, key
         may_fail = True
         while (flight := self.flights.find(at)) is not None:
+            following = follow(flight, question, responder, self._admit)
             try:
-                await follow(flight, question, responder, self._admit)
+                await (following if call.deadline is None else self._in_time(question, call.deadline, following))
                 return None
             except FlightFailed as failed:
                 if not may_fail:
                     raise failed.error from None
                 may_fail = False
+            except DeadlineExceeded as late:  # this call's own
+                if not await self._degrade.answer(question, key, late, responder):
+                    raise
+                return None
         return self.flights.begin(
             call,
             lambda flight: self._settled(question, flight, self._ask(question, route, key, flight)),
@@ -150,7 +157,8 @@ class Pipeline:
         """What is declared for the feature takes the place of an answer that no provider gave."""
         call = question.call
         try:
-            self._planner.refuse_killed(call)
+            if question.kill is not None:
+                raise off(question.kill)
             answering = self._from_providers(question, route, key, responder)
             await (answering if call.deadline is None else self._in_time(question, call.deadline, answering))
         except TenfoldError as error:

@@ -29,32 +29,22 @@ class Planner:
 
     def set_deadline(self, call: Call, route: Route) -> None:
         """The client's, or the route's, whichever is sooner; from the call's arrival."""
+        if call.options.deadline_ms is None and route.policy.deadline_s is None:
+            return
         own_s = None if call.options.deadline_ms is None else call.options.deadline_ms / 1000
         both = [each_s for each_s in (own_s, route.policy.deadline_s) if each_s is not None]
         if both:
             call.deadline = call.started + min(both)
 
-    async def switches_known(self, call: Call) -> None:
-        """Raises StoreUnavailable."""
-        if self._switches is not None:
-            await self._switches.ready(call.principal)
-
-    def is_off(self, call: Call) -> bool:
-        """Whether the call's feature or tenant is switched off: then nothing a model has said is given, kept or new."""
-        return self._kill(call) is not None
-
-    def _kill(self, call: Call) -> Kill | None:
+    async def kill(self, call: Call) -> Kill | None:
+        """The switch that forbids the call's feature or tenant: then nothing that a model has said is given, kept or
+        new. Raises StoreUnavailable."""
         switches = self._switches
-        if switches is None or not switches.any:
+        if switches is None:
             return None
-        return switches.killed(call.principal, feature=call.options.feature)
-
-    def refuse_killed(self, call: Call) -> None:
-        """Raises FeatureOff."""
-        kill = self._kill(call)
-        if kill is not None:
-            reason = f": {kill.reason}" if kill.reason else ""
-            raise FeatureOff(f"The {kill.scope} `{kill.subject}` is switched off{reason}.")
+        if not switches.knows(call.principal):
+            await switches.ready(call.principal)
+        return switches.killed(call.principal, feature=call.options.feature) if switches.any else None
 
     def kill_of(self, call: Call, target: Target) -> Kill | None:
         """The switch that keeps the call from this target."""
@@ -70,6 +60,17 @@ class Planner:
         options, principal, now = call.options, call.principal, perf_counter()
         if call.deadline is not None and now >= call.deadline:
             raise DeadlineExceeded("The deadline of this request passed before a provider was asked.")
+        ceiling_nano, is_killed = self._ceilings.of(call), self._is_killed(call)
+        usual = route.usual
+        if usual is not None and ceiling_nano is None and is_killed is None and call.deadline is None:
+            # Nothing special is asked: 1 us, where the rest takes 5.
+            for choice in usual.choices:
+                if not choice.target.health.may_call(now):
+                    break
+            else:
+                if "route" in options.explain:
+                    call.route_told = usual.told()
+                return usual
         found = plan(
             route,
             Ask(
@@ -80,10 +81,10 @@ class Planner:
                 feature=options.feature,
                 plan=principal.plan,
                 left_s=None if call.deadline is None else call.deadline - now,
-                max_nano=self._ceilings.of(call),
+                max_nano=ceiling_nano,
                 dice=self._dice() if route.usual is None else 0.0,
             ),
-            is_killed=self._is_killed(call),
+            is_killed=is_killed,
             bound_of=lambda target: bound_of(call, (target,)).nano,
             skipped=skipped,
         )
@@ -95,3 +96,8 @@ class Planner:
         if self._switches is None or not self._switches.any:
             return None
         return lambda target: self.kill_of(call, target) is not None
+
+
+def off(kill: Kill) -> FeatureOff:
+    reason = f": {kill.reason}" if kill.reason else ""
+    return FeatureOff(f"The {kill.scope} `{kill.subject}` is switched off{reason}.")

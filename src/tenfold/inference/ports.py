@@ -177,6 +177,10 @@ class Switches(Protocol):
         """Whether there is any switch at all that is thrown."""
         ...
 
+    def knows(self, principal: Principal) -> bool:
+        """Whether the tenant's own switches are known; else `ready` has to come first."""
+        ...
+
     async def ready(self, principal: Principal) -> None:
         """The tenant's own switches are known. Raises StoreUnavailable."""
         ...

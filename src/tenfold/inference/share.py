@@ -60,7 +60,8 @@ async def follow(flight: Flight, question: Question, responder: Responder, admit
             respond.whole(call, flight.body, responder, flight.status)
             return
         admit.share(call)
-        broken = await _pass_on(listener, respond.begin_stream(call, responder), question)
+        question.sender = respond.begin_stream(call, responder)
+        broken = await _pass_on(listener, question.sender, question)
         if broken is None and leader.error is not None:
             broken = copy.copy(leader.error)
         call.usage, call.estimated, call.stream_bytes = leader.usage, leader.estimated, listener.size

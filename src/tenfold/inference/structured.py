@@ -25,10 +25,9 @@ class Structured:
         self._promises = Promises()
 
     def expect(self, question: Question) -> None:
-        """Note what the request asks its answer to be. Raises InvalidRequest for a schema that is none, or too hard."""
-        peek = question.call.peek
-        if peek is not None and peek.wants_json:
-            question.expected = self._promises.of(question.canonical(), question.dialect.name)
+        """Note what a request that asks for JSON asks its answer to be. Raises InvalidRequest for a schema that is
+        none, or too hard."""
+        question.expected = self._promises.of(question.canonical(), question.dialect.name)
 
     async def whole(self, question: Question, attempts: Attempts, target: Target, raw: bytes, body: bytes) -> bytes:
         """The client's body, mended where it had to be. `raw`: as the provider sent it. Raises OutputInvalid, and what

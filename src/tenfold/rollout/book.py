@@ -80,6 +80,9 @@ class RolloutBook:
         if tenant_id is None:
             self._changed.set()
 
+    def knows(self, tenant_id: TenantId) -> bool:
+        return self._tenants.get(tenant_id) is not None
+
     async def ready(self, tenant_id: TenantId) -> None:
         """The tenant is known. Raises StoreUnavailable, when it never was and the database is away."""
         if self._tenants.get(tenant_id) is not None:
@@ -148,6 +151,10 @@ class Switches:
     def any(self) -> bool:
         """Whether any switch is known to be thrown, of whomever. A tenant's are known once it is `ready`."""
         return self._book.any_kill
+
+    def knows(self, principal: Principal) -> bool:
+        """Whether the tenant's own switches are known."""
+        return self._book.knows(principal.tenant_id)
 
     async def ready(self, principal: Principal) -> None:
         """The tenant's own switches are known. Raises StoreUnavailable."""
