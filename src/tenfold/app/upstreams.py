@@ -199,7 +199,7 @@ def _targets(
         targets.append(
             Target(
                 model=model,
-                health=healths.of(name, upstream_model),
+                health=healths.of_key(name, upstream_model, seat.key) if several else healths.of(name, upstream_model),
                 shaper=seat.shaper,
                 region=seller.region,
                 weight=weight,

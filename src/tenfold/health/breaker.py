@@ -25,6 +25,14 @@ _ROUNDING_S = 1e-6
 DEFAULT_POLICY = BreakerPolicy()
 
 
+def rest_s(asked_s: float | None, backoffs: int) -> float:
+    """How long to leave alone whoever has too much to do: as long as it asked for, or as long as we think, longer each
+    time."""
+    if asked_s is not None:
+        return min(max(asked_s, 0.0), _MAX_REST_S)
+    return min(_FIRST_REST_S * 2 ** min(backoffs, 10), _MAX_OWN_REST_S)
+
+
 class TargetHealth:
     """`begin` an attempt where `may_call` says so, and end it with exactly one of `succeeded`, `failed`, `limited` and
     `neutral`. `now` is of one monotonic clock, and so is `began`: the `now` of the attempt's `begin`. With it, what
@@ -122,14 +130,16 @@ class TargetHealth:
             return max(wait_s, _PROBING_S)
         return wait_s
 
-    def load(self, now: float) -> float:
+    def load(self, now: float, calls: int | None = None) -> float:
         """What a choice between equal targets goes by (as Finagle's peak EWMA): latency, forgotten while nobody asks,
-        times the calls it would then have."""
+        times the calls it would then have. `calls`: those to count in place of all that are in flight."""
+        if calls is None:
+            calls = self.in_flight
         if not self.latency_s:
-            return _UNKNOWN_LOAD + self.in_flight if self.in_flight else 0.0
+            return _UNKNOWN_LOAD + calls if self.in_flight else 0.0
         idle_s = now - self._latency_at
         latency_s = self.latency_s * exp(-idle_s / LATENCY_DECAY_S) if idle_s > 0 else self.latency_s
-        return latency_s * (self.in_flight + 1)
+        return latency_s * (calls + 1)
 
     def begin(self, now: float) -> None:
         """An attempt starts."""
@@ -208,15 +218,13 @@ class TargetHealth:
         """The provider has too much to do, or had too much of us: no failure of it, but it rests as long as it asked
         for (a minute at most), or as long as we think, longer each time."""
         self.neutral(now, began=began)
-        if retry_after_s is not None:
-            rest_s = min(max(retry_after_s, 0.0), _MAX_REST_S)
-        elif now < self.rests_until:
-            return  # one of many that were on their way together
-        else:
-            rest_s = min(_FIRST_REST_S * 2**self._backoffs, _MAX_OWN_REST_S)
-            self._backoffs = min(self._backoffs + 1, 10)
+        backoffs = self._backoffs
+        if retry_after_s is None:
+            if now < self.rests_until:
+                return  # one of many that were on their way together
+            self._backoffs += 1
             self._uneasy = True
-        self.rests_until = max(self.rests_until, now + rest_s)
+        self.rests_until = max(self.rests_until, now + rest_s(retry_after_s, backoffs))
 
     def neutral(self, now: float, *, began: float | None = None) -> None:
         """The client left, or it was the client's mistake: this says nothing of the target."""

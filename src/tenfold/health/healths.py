@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.health.breaker import DEFAULT_POLICY, TargetHealth
+from tenfold.health.keys import KeyHealth
 from tenfold.health.ports import BreakerRows
 from tenfold.health.shaper import MAX_LIMIT, Shaper
 from tenfold.health.types import BreakerPolicy, HealthView, SharedState
@@ -47,6 +50,7 @@ class Healths:
         self._dice = dice
         self._targets: dict[tuple[str, str], TargetHealth] = {}
         self._shapers: dict[tuple[str, str], Shaper] = {}
+        self._keys: dict[tuple[str, str], dict[str, KeyHealth]] = {}
         self._changed: dict[TargetHealth, None] = {}  # here, and not told yet; in order
         self._seen: dict[tuple[str, str], UUID] = {}  # the change that was adopted, or told, last
         self._is_old = True  # what was read
@@ -62,6 +66,13 @@ class Healths:
             self.hear()
         return target
 
+    def of_key(self, provider: str, model: str, key: str) -> KeyHealth:
+        """The same as seen by one of several keys: one for each, also called as in `shaper`."""
+        keys = self._keys.setdefault((provider, model), {})
+        if key not in keys:
+            keys[key] = KeyHealth(self.of(provider, model))
+        return keys[key]
+
     def shaper(self, provider: str, key: str, max_limit: int = MAX_LIMIT) -> Shaper:
         """One for each key of a provider. `key` is what people call it, and is told in metrics: never the secret."""
         shaper = self._shapers.get((provider, key))
@@ -75,7 +86,14 @@ class Healths:
 
     def views(self) -> list[HealthView]:
         now = self._now()
-        return [target.view(now) for _, target in sorted(self._targets.items())]
+        return [self._view(at, target, now) for at, target in sorted(self._targets.items())]
+
+    def _view(self, at: tuple[str, str], target: TargetHealth, now: float) -> HealthView:
+        """It rests where all its keys do."""
+        view, keys = target.view(now), self._keys.get(at)
+        if keys is None:
+            return view
+        return replace(view, rests_s=max(0.0, min(key.rests_until for key in keys.values()) - now))
 
     def figures(self) -> Figures:
         process = ("process", str(os.getpid()))  # states of processes do not add up

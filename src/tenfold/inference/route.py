@@ -16,7 +16,7 @@ from tenfold.core.call import Call
 from tenfold.core.errors import ModelNotFound
 from tenfold.core.headers import header_lines
 from tenfold.core.usage import Usage
-from tenfold.health import RetryBudget, Shaper, TargetHealth
+from tenfold.health import KeyHealth, RetryBudget, Shaper, TargetHealth
 from tenfold.inference.policy import DEFAULT_POLICY, Balance, Policy
 from tenfold.providers.ports import Provider
 
@@ -79,8 +79,8 @@ class Target:
     `max_input_tokens`: of its context window; None, as for `max_output_tokens`: not known. `broken_streams`: what is
     charged when it does not tell its usage, see the setting of that name. `model`: as the settings name it; targets of
     one model are equal, and `balance` says how calls are spread over them. `health` is shared by all that ask the same
-    model of the same provider, `shaper` by all that use the same key of it; `key` tells its keys apart where there are
-    several, and is never the secret.
+    model of the same provider (with the same key, where it has several), `shaper` by all that use the same key of it;
+    `key` tells its keys apart where there are several, and is never the secret.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Target:
         max_output_tokens: int | None = None,
         broken_streams: Literal["bound", "received"] = "bound",
         model: str | None = None,
-        health: TargetHealth | None = None,
+        health: TargetHealth | KeyHealth | None = None,
         shaper: Shaper | None = None,
         region: str | None = None,
         weight: int = 1,
@@ -102,7 +102,7 @@ class Target:
         key: str | None = None,
     ) -> None:
         self.model = model or upstream_model
-        self.health = health or TargetHealth()
+        self.health: TargetHealth | KeyHealth = health or TargetHealth()
         self.shaper = shaper or Shaper()
         self.region = region
         self.weight = weight
@@ -131,6 +131,7 @@ class Target:
     def mark(self, call: Call) -> None:
         """This is where the call goes."""
         call.provider, call.upstream_model, call.served_by = self.provider.name, self.upstream_model, self._served_by
+        call.target_model = self.model
 
     def quote(self, now_s: float) -> Quote | None:
         """The quote at `now_s` (Unix seconds); None when no price is known."""
