@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -104,10 +104,18 @@ def describe() -> Iterator[tuple[str, str, str, str]]:
             kind = re.sub(
                 r"\btyping\.|\bdecimal\.|\bpathlib\.\w*\.?|<class '|'>|tenfold\.app\.\w+_tables\.",
                 "",
-                str(field.annotation),
+                str(_without_checks(field.annotation)),
             )
             default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
             yield f"{prefix}.{key}", kind, default, field.description or ""
+
+
+def _without_checks(annotation: Any) -> Any:
+    """The type alone, of what a list or a map holds as well."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _without_checks(parts[0])
+    return origin[tuple(map(_without_checks, parts))] if origin in (list, dict) else annotation
 
 
 def _read(config: Path) -> tuple[str, dict[str, Any]]:
