@@ -26,6 +26,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     provider: str
     model: str  # as the client named it
     upstream_model: str
+    target_model: str | None = None  # of a route's models the one that said it
     served_by: str  # reply header lines that name provider and model
     on_request: bool  # kept because the request asked for it, not by the default policy
     stored_s: float  # on the cache's clock

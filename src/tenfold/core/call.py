@@ -134,6 +134,7 @@ class Call:
     deadline: float | None = None  # perf_counter seconds
     provider: str | None = None
     upstream_model: str | None = None
+    target_model: str | None = None  # the one of a route's models that it is
     served_by: str = ""  # reply header lines that name the two
     upstream_request_id: str | None = None
     ignored: tuple[str, ...] = ()  # parameters the upstream has no word for

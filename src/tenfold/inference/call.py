@@ -399,6 +399,7 @@ class Attempts:
         call = self._question.call
         one = asyncio.create_task(self._send(first), name=f"inference.hedge.{call.request_id}")
         tasks = {one: first}
+        task = one
         try:
             await asyncio.wait(tasks, timeout=hedge.after_s)
             second = None if one.done() else await self._second(hedge)
@@ -407,13 +408,14 @@ class Attempts:
                 call.degraded += ("hedge",)
             while tasks:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                task = done.pop()
+                task = min(done, key=_is_good)  # of both at once the one that failed: it may have been for nothing
                 attempt = tasks.pop(task)
                 error = task.exception()
                 self.now = attempt
-                if not tasks or (error is None and task.result().status < 300):
+                if not tasks or _is_good(task):
                     await _drop(tasks)
-                    call.unanswered |= error is None  # the one that won is still to be read
+                    # Of this one, whatever the other said last: the one that won is still to be read.
+                    call.unanswered = error is None or (isinstance(error, UpstreamError) and error.unanswered)
                     return task.result()
                 if error is None:
                     error = await _failure_told(attempt.target, task.result())
@@ -423,6 +425,11 @@ class Attempts:
                 if not (isinstance(error, UpstreamError) and error.unanswered):
                     self._admit.regain(call)
             raise AssertionError("the last of the tasks has returned")
+        except CancelledError:
+            if task not in tasks and task.exception() is None:
+                task.result().abort()  # it was the client's, who left in the same moment
+                call.unanswered = call.unanswered or task.result().status < 300
+            raise
         finally:
             await _drop(tasks)
 
@@ -459,11 +466,17 @@ async def _drop(tasks: dict["asyncio.Task[Exchange]", Attempt]) -> None:
     for task, attempt in tasks.items():
         task.cancel()
         attempt.let_go()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        if not task.cancelled() and task.exception() is None:
-            task.result().abort()
+    try:
+        await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        for task in tasks:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().abort()
     tasks.clear()
+
+
+def _is_good(task: "asyncio.Task[Exchange]") -> bool:
+    return task.exception() is None and task.result().status < 300
 
 
 async def _failure_told(target: Target, exchange: Exchange) -> TenfoldError:

@@ -70,7 +70,7 @@ class Lookup:
         if key is None or not self.may_share(call):
             return None
         found = self._cache.get_stale(call.principal.tenant_id, key, max_age_s)
-        return None if found is None else _reused(call, *found)
+        return None if found is None or self._is_off(call, found[0]) else _reused(call, *found)
 
     def may_share(self, call: Call) -> bool:
         """Whether a call that has a key may share the answering of one with the same key that is in flight. `no-cache`
@@ -101,6 +101,7 @@ class Lookup:
             provider=call.provider or "",
             model=call.model,
             upstream_model=call.upstream_model or "",
+            target_model=call.target_model,
             served_by=call.served_by,
             on_request=not self._by_default(call),
             stored_s=self._cache.now(),
@@ -119,15 +120,17 @@ class Lookup:
         answer, age_s = found
         if answer.on_request and "exact" not in call.options.cache:
             return None
-        if self._switches is not None and self._switches.any and self._is_off(self._switches, call, answer):
+        if self._is_off(call, answer):
             return None
         call.degraded = answer.degraded
         return _reused(call, answer, age_s)
 
-    @staticmethod
-    def _is_off(switches: Switches, call: Call, answer: Answer) -> bool:
-        feature, provider = call.options.feature, answer.provider or None
-        return switches.killed(call.principal, feature=feature, model=answer.model, provider=provider) is not None
+    def _is_off(self, call: Call, answer: Answer) -> bool:
+        switches = self._switches
+        if switches is None or not switches.any:
+            return False
+        feature, model, provider = call.options.feature, answer.target_model or answer.model, answer.provider or None
+        return switches.killed(call.principal, feature=feature, model=model, provider=provider) is not None
 
     def _eligible(self, call: Call) -> bool:
         return "exact" in call.options.cache or self._by_default(call)

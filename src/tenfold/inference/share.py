@@ -54,9 +54,9 @@ async def follow(flight: Flight, question: Question, responder: Responder, admit
         call.cost_nano = call.input_cost_nano = call.output_cost_nano = 0
         call.provider, call.upstream_model, call.served_by = leader.provider, leader.upstream_model, leader.served_by
         call.ignored, call.degraded, call.first_byte = leader.ignored, leader.degraded, time.perf_counter()
+        call.ticket = leader.ticket  # what waits, waits for all who asked it
         if not flight.is_stream:
             call.usage, call.estimated = leader.usage, leader.estimated
-            call.ticket = leader.ticket  # what waits, waits for all who asked it
             respond.whole(call, flight.body, responder, flight.status)
             return
         admit.share(call)
