@@ -30,6 +30,7 @@ def test_what_a_key_was_told_to_wait_is_its_own() -> None:
     assert healths.of("p", "m").state == one.state == "closed"
     (view,) = healths.views()
     assert (view.rests_s, view.in_flight) == (0, 0), "a key is free"
+    assert (one.view(NOW).rests_s, two.view(NOW).rests_s) == (20, 0)
 
     two.begin(NOW)
     two.limited(NOW, 8.0)
@@ -76,6 +77,14 @@ def test_a_model_that_fails_with_one_key_is_down_for_all() -> None:
         until += 0.1
         two.succeeded(until, first_s=0.1, total_s=0.1)
     assert (one.state, healths.of("p", "m").in_flight) == ("closed", 0)
+
+
+def test_what_another_process_found_holds_for_all_keys() -> None:
+    _, one, two = keyed()
+    one.adopt_open(NOW, 3.0)
+    assert (two.state, two.may_call(NOW + 2), two.view(NOW).state) == ("open", False, "open")
+    two.adopt_closed(NOW + 1)
+    assert one.may_call(NOW + 1)
 
 
 def test_load_is_of_the_keys_own_calls() -> None:

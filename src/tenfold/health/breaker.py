@@ -30,7 +30,7 @@ def rest_s(asked_s: float | None, backoffs: int) -> float:
     time."""
     if asked_s is not None:
         return min(max(asked_s, 0.0), _MAX_REST_S)
-    return min(_FIRST_REST_S * 2 ** min(backoffs, 10), _MAX_OWN_REST_S)
+    return min(_FIRST_REST_S * (1 << min(backoffs, 10)), _MAX_OWN_REST_S)
 
 
 class TargetHealth:

@@ -4,8 +4,10 @@ What befalls the model is known to all keys: breaker and durations are the targe
 how many calls it has, is its own: another key may have room while this one has none.
 """
 
+from msgspec.structs import replace
+
 from tenfold.health.breaker import TargetHealth, rest_s
-from tenfold.health.types import Fault, State
+from tenfold.health.types import Fault, HealthView, State
 
 
 class KeyHealth:
@@ -77,3 +79,13 @@ class KeyHealth:
     def neutral(self, now: float, *, began: float | None = None) -> None:
         self.in_flight -= 1
         self.of.neutral(now, began=began)
+
+    def adopt_open(self, now: float, left_s: float) -> None:
+        self.of.adopt_open(now, left_s)
+
+    def adopt_closed(self, now: float) -> None:
+        self.of.adopt_closed(now)
+
+    def view(self, now: float) -> HealthView:
+        """Of the target, but for the key's own rest and calls."""
+        return replace(self.of.view(now), rests_s=max(0.0, self.rests_until - now), in_flight=self.in_flight)
