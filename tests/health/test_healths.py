@@ -1,7 +1,7 @@
 """Processes that share their breakers, and what one tells of itself. Each `Healths` is a process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -91,6 +91,25 @@ async def test_what_is_known_is_not_adopted_again(rows: BreakerRows, clock: Cloc
     await heard(other, one)
     assert target.state == "closed"
     assert one.of("a", "m").state == "open"
+
+
+async def test_a_row_of_ones_own_is_not_adopted_though_its_writing_seemed_to_fail(clock: Clock) -> None:
+    class Forgetful(FakeBreakerRows):
+        """Writes, and then the connection breaks."""
+
+        async def write(self, states: Sequence[SharedState]) -> None:
+            await super().write(states)
+            raise StoreUnavailable("The database is away.")
+
+    (healths,) = processes(Forgetful(clock), clock, 1)
+    target = healths.of("a", "m")
+    break_it(target, clock.now)
+    with pytest.raises(StoreUnavailable):
+        await healths.sync()
+    clock.now += 4
+    target.begin(clock.now)  # a probe: there is nothing to tell now, and the row is read
+    await heard(healths)
+    assert target.state == "half_open"
 
 
 async def test_who_has_found_something_itself_since_is_not_told_otherwise(rows: BreakerRows, clock: Clock) -> None:

@@ -176,6 +176,8 @@ class Healths:
         if target is None or target in self._changed or self._seen.get(key) == state.change_id:
             return
         self._seen[key] = state.change_id
+        if state.holder == self._holder:
+            return  # written, though it did not seem so: it is known here, and perhaps over
         if state.state == "open":
             target.adopt_open(self._now(), state.left_s)
         else:
