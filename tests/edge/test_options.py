@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenfold.core.call import DEFAULT_OPTIONS
+from tenfold.core.call import DEFAULT_OPTIONS, CallOptions
 from tenfold.core.errors import InvalidRequest
 from tenfold.edge.options import read_options
 from tests.support.naughty import naughty_strings
@@ -28,7 +28,9 @@ def test_all_of_them() -> None:
             b"tenfold-max-cost-usd": b"0.25",
             b"tenfold-approve-cost-usd": b" 12 ",
             b"tenfold-cache-control": b"No-Store, exact",
-            b"tenfold-explain": b"budget",
+            b"tenfold-explain": b"budget, Route",
+            b"tenfold-deadline-ms": b"1500",
+            b"x-stainless-retry-count": b"2",
             b"idempotency-key": b"7b0e-order/42",
             b"traceparent": b"00-1-2-01",
             b"openai-beta": b"x",
@@ -38,7 +40,8 @@ def test_all_of_them() -> None:
     assert (options.max_cost_nano, options.approved_cost_nano) == (250_000_000, 12_000_000_000)
     assert (options.idempotency_key, options.tell_budget) == ("7b0e-order/42", True)
     assert options.cache == frozenset({"no-store", "exact"})
-    assert options.explain == frozenset({"budget"})
+    assert options.explain == frozenset({"budget", "route"})
+    assert (options.deadline_ms, options.client_retry) == (1500, True)
     assert (options.traceparent, options.upstream_headers) == ("00-1-2-01", ((b"openai-beta", b"x"),))
 
 
@@ -78,6 +81,30 @@ def test_an_amount_that_is_none(header: str, value: bytes, said: str) -> None:
     assert error.message.startswith(f"{header.title()}: ")
 
 
+@pytest.mark.parametrize(("value", "ms"), [(b"1", 1), (b"0090", 90), (b"3600000", 3_600_000)])
+def test_a_deadline_is_in_milliseconds(value: bytes, ms: int) -> None:
+    assert read_options({b"tenfold-deadline-ms": value}).deadline_ms == ms
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"0", b"-1", b"1.5", b"1e3", b"soon", b"3600001", b"0003600000999", b"9" * 5000, b"\xb2", b"1 2"]
+)
+def test_a_deadline_that_is_none(value: bytes) -> None:
+    error = refused(tenfold_deadline_ms=value)
+    assert (error.status, error.param) == (400, "Tenfold-Deadline-Ms")
+    assert "from 1 to 3600000" in error.message
+
+
+def test_a_first_attempt_of_a_vendors_sdk_is_as_any_other() -> None:
+    assert read_options({b"x-stainless-retry-count": b"0"}) is DEFAULT_OPTIONS
+    assert read_options({b"x-stainless-retry-count": b"0", b"tenfold-feature": b"a"}).client_retry is False
+
+
+def test_a_vendors_sdk_that_tries_again_says_so() -> None:
+    assert read_options({b"x-stainless-retry-count": b"1"}) == CallOptions(client_retry=True)
+    assert read_options({b"x-stainless-retry-count": b"1", b"tenfold-feature": b"a"}).client_retry is True
+
+
 @pytest.mark.parametrize("value", [b"", b"a b", b"a\tb", b"\xe4", b"a, a", b"x" * 256])
 def test_an_idempotency_key_that_is_none(value: bytes) -> None:
     error = refused(idempotency_key=value)
@@ -89,7 +116,9 @@ def test_an_idempotency_key_may_be_long() -> None:
 
 
 def test_unknown_words_are_told() -> None:
-    assert refused(tenfold_explain=b"budget, fnord").message == "Tenfold-Explain: unknown 'fnord'; known: budget."
+    assert (
+        refused(tenfold_explain=b"budget, fnord").message == "Tenfold-Explain: unknown 'fnord'; known: budget, route."
+    )
     assert "known: exact, no-cache, no-store" in refused(tenfold_cache_control=b"none").message
 
 
@@ -101,7 +130,13 @@ def test_labels_are_short_and_printable(header: str) -> None:
 
 def test_naughty_strings_are_read_or_refused() -> None:
     for text in naughty_strings():
-        for header in (b"tenfold-run", b"tenfold-max-cost-usd", b"idempotency-key", b"tenfold-explain"):
+        for header in (
+            b"tenfold-run",
+            b"tenfold-max-cost-usd",
+            b"idempotency-key",
+            b"tenfold-explain",
+            b"tenfold-deadline-ms",
+        ):
             try:
                 read_options({header: text.encode("utf-8", "surrogatepass")})
             except InvalidRequest as error:

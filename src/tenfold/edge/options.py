@@ -84,7 +84,7 @@ def _deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
     value = headers.get(b"tenfold-deadline-ms")
     if value is None:
         return None
-    if not value.isdigit() or not 1 <= int(value[:10]) <= _MOST_DEADLINE_MS:
+    if not value.isdigit() or len(value) > 10 or not 1 <= int(value) <= _MOST_DEADLINE_MS:
         raise InvalidRequest(
             f"Tenfold-Deadline-Ms is a whole number of milliseconds from 1 to {_MOST_DEADLINE_MS}.",
             param="Tenfold-Deadline-Ms",
