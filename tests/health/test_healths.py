@@ -95,9 +95,10 @@ async def test_what_is_known_is_not_adopted_again(rows: BreakerRows, clock: Cloc
 
 async def test_a_row_of_ones_own_is_not_adopted_though_its_writing_seemed_to_fail(clock: Clock) -> None:
     class Forgetful(FakeBreakerRows):
-        """Writes, and then the connection breaks."""
+        """Writes late, so that the row outlives what it tells of, and then the connection breaks."""
 
         async def write(self, states: Sequence[SharedState]) -> None:
+            clock.now += 1
             await super().write(states)
             raise StoreUnavailable("The database is away.")
 
@@ -106,7 +107,7 @@ async def test_a_row_of_ones_own_is_not_adopted_though_its_writing_seemed_to_fai
     break_it(target, clock.now)
     with pytest.raises(StoreUnavailable):
         await healths.sync()
-    clock.now += 4
+    clock.now += 1.5
     target.begin(clock.now)  # a probe: there is nothing to tell now, and the row is read
     await heard(healths)
     assert target.state == "half_open"
