@@ -5,7 +5,7 @@ import json as plain_json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -176,7 +176,7 @@ async def test_counting_is_bounded(provider: FaultyProvider) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("POST", "/_faults", 405), ("GET", "/_nothing", 404), ("GET", "/v1/nothing", 404), ("PUT", "/v1/messages", 404)],
+    [("PATCH", "/_faults", 405), ("GET", "/_nothing", 404), ("GET", "/v1/nothing", 404), ("PUT", "/v1/messages", 404)],
 )
 async def test_what_there_is_not(http: httpx.AsyncClient, method: str, path: str, status: int) -> None:
     assert (await http.request(method, path)).status_code == status
@@ -261,9 +261,13 @@ async def test_a_client_that_asks_before_it_sends_its_body(provider: FaultyProvi
 
 async def test_who_leaves_frees_its_place(provider: FaultyProvider) -> None:
     provider.set("capacity=1,hang")
+
+    def has_left(times: int) -> Callable[[], bool]:
+        return lambda: bool(provider.stats()["total"]["statuses"] == {"none": times})
+
     for number in range(1, 4):
         assert (await ask(provider, "openai", "m", stream=True, leave_after=0)).status == 0
-        await until(lambda number=number: provider.stats()["total"]["statuses"] == {"none": number})
+        await until(has_left(number))
     assert provider.stats()["total"]["in_flight"] == 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from msgspec import DecodeError, json
 
 from tenfold.app.chaos.http_client import Answer, post
@@ -264,7 +264,7 @@ async def test_a_body_without_an_end(provider: FaultyProvider, dialect: str, fau
 async def test_a_bomb(provider: FaultyProvider, dialect: str, *, stream: bool) -> None:
     answer = await ask(provider, dialect, "fault:gzip-bomb", stream=stream)
     assert answer.headers["content-encoding"] == "gzip"
-    assert len(answer.body) < 5_000_000
+    assert len(answer.body) < 1_500_000
     opened = zlib.decompressobj(zlib.MAX_WBITS | 16)
     assert opened.decompress(answer.body, 8 << 20) == b" " * (8 << 20)  # and on it goes
     assert len(answer.body) - len(opened.unconsumed_tail) < 100_000

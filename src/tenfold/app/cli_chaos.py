@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from msgspec import json
 
-if TYPE_CHECKING:
-    from tenfold.app.chaos.report import Report
+T = TypeVar("T")
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -59,22 +60,8 @@ def money(
         recovery_s=recovery,
     )
 
-    async def work() -> "Report":
-        task = asyncio.current_task()
-        assert task is not None
-        stop = asyncio.Event()
-
-        def end() -> None:
-            if not stop.is_set():  # asked twice, it still cleans up in peace
-                stop.set()
-                task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, end)
-        return await chaos_money(options, lambda line: click.echo(line, err=True))
-
     try:
-        report = asyncio.run(work())
+        report = asyncio.run(_interruptible(chaos_money(options, _progress)))
     except asyncio.CancelledError:
         raise SystemExit(INTERRUPTED) from None
     except TenfoldError as error:
@@ -119,3 +106,67 @@ def provider(host: str, port: int, faults: tuple[str, ...], seed: int, as_json: 
     except OSError as error:
         click.echo(f"tenfold: {error}", err=True)
         raise SystemExit(FAILED) from None
+
+
+@chaos.command()
+@click.option("--quick", is_flag=True, help="Some faults and little load, and no judgement of times.")
+@click.option("--only", type=click.Choice(["matrix", "load"]), default=None, help="One half of the run.")
+@click.option("--seed", type=int, default=None, help="Repeats the faults of an earlier run.  [default: a new one]")
+@click.option(
+    "--write-tables",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="Put the tables into this Markdown file, between its markers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def providers(quick: bool, only: str | None, seed: int | None, file: Path | None, as_json: bool) -> None:
+    """Make providers fail in every way there is, and look at what clients get.
+
+    First the matrix: each fault of `tenfold chaos provider`, each dialect, whole and streamed, each policy. Then load:
+    a primary provider that goes down and comes back, and one that is offered four times what it can take. Runs in a
+    scratch folder with a database, ports and providers of its own, and leaves nothing behind. Exit code 0 only when
+    nothing was cut in silence, hung, or failed without a typed error, and the figures are as promised.
+    """
+    import uvloop
+
+    from tenfold.app.chaos.outages.report import tables, text, write_into
+    from tenfold.app.chaos.outages.run import Options, chaos_providers
+    from tenfold.app.chaos.run import new_seed
+    from tenfold.core.errors import TenfoldError
+
+    options = Options(
+        seed=new_seed() if seed is None else seed, quick=quick, with_matrix=only != "load", with_load=only != "matrix"
+    )
+    try:
+        run = uvloop.run(_interruptible(chaos_providers(options, _progress)))
+        if file is not None:
+            write_into(file, tables(run.report, run.results))
+    except asyncio.CancelledError:
+        raise SystemExit(INTERRUPTED) from None
+    except (TenfoldError, ValueError, OSError) as error:
+        click.echo(f"tenfold: {error.message if isinstance(error, TenfoldError) else error}", err=True)
+        raise SystemExit(FAILED) from None
+    click.echo(json.format(json.encode(run.report), indent=2).decode() if as_json else text(run.report))
+    if not run.report.ok:
+        raise SystemExit(FAILED)
+
+
+async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """SIGINT and SIGTERM cancel it, once."""
+    task = asyncio.current_task()
+    assert task is not None
+    stop = asyncio.Event()
+
+    def end() -> None:
+        if not stop.is_set():  # asked twice, it still cleans up in peace
+            stop.set()
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    return await work
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

@@ -13,7 +13,7 @@ Pause = Callable[[float], Awaitable[object]]
 
 _DRIP_BYTES = 8
 _ENDLESS = b"x" * 16384
-_BOMB_MIB = 4096
+_BOMB_MIB = 1024
 _FLOOD_PAUSE_S = 0.0015
 
 
@@ -136,7 +136,7 @@ class Player:
             await self._flood(chunk(_ENDLESS))
 
     async def _bomb(self, answer: Answer) -> bool:
-        """Four GiB in four MB."""
+        """A GiB in a MB."""
         self._on_head(answer.status)
         headers = (*answer.headers, ("content-encoding", "gzip"))
         await self._line.write(head(answer.status, headers, None) + chunk(_GZIP_HEAD))

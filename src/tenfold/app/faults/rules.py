@@ -120,7 +120,7 @@ class Count:
         self.faults: dict[str, int] = {}
 
     def told(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return vars(self) | {"statuses": dict(self.statuses), "faults": dict(self.faults)}
 
 
 class Stats:

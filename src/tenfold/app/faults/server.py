@@ -212,7 +212,7 @@ class FaultyProvider:
         match request.method, request.path:
             case "GET", path if path == FAULTS:
                 return 200, self._rules.told()
-            case "PUT", path if path == FAULTS:
+            case "PUT" | "POST", path if path == FAULTS:
                 try:
                     given = _RULES.decode(request.body)
                     self._rules.set([given] if isinstance(given, Rule) else given)
@@ -231,7 +231,7 @@ class FaultyProvider:
                 self._stats.followed += 1
                 return 200, {"secret": "you followed a redirect"}
             case _, path if path in (FAULTS, STATS):
-                return 405, {"error": {"message": "GET, PUT and DELETE /_faults; GET and DELETE /_stats"}}
+                return 405, {"error": {"message": "GET, PUT, POST and DELETE /_faults; GET and DELETE /_stats"}}
         return 404, {"error": {"message": "There is /_faults and /_stats"}}
 
 

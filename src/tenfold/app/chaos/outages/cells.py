@@ -67,7 +67,7 @@ TROUBLES: tuple[Trouble, ...] = (
 SHORT = frozenset(
     (
         *("none", "status=503:1s", "status=429:1s", "hang=mid-stream", "reset", "mid-stream-cut", "mid-stream-end"),
-        *("error-event", "malformed=chunk", "html", "empty", "usage=missing", "oversize=event", "gzip-bomb"),
+        *("error-event", "malformed=chunk", "html", "empty", "usage=missing", "off-schema", "oversize=header"),
     )
 )
 """What a short run takes of them."""
