@@ -128,6 +128,9 @@ def test_labels_are_short_and_printable(header: str) -> None:
     assert refused(**{header: b"a\x00b"}).param == header
 
 
+NAUGHTY = (b"tenfold-run", b"tenfold-max-cost-usd", b"idempotency-key", b"tenfold-explain", b"tenfold-deadline-ms")
+
+
 def test_naughty_strings_are_read_or_refused() -> None:
     for text in naughty_strings():
         for header in (
