@@ -56,12 +56,23 @@ def test_calls_that_were_on_their_way_together_shrink_it_once() -> None:
 
 def test_it_never_falls_below_one() -> None:
     clock = Clock()
+    shaper = Shaper(4, now=clock)
+    for _ in range(9):
+        clock.now += 1
+        filled(shaper, shaper.limit - shaper.in_flight)
+        shaper.leave(limited=True, rtt_s=None)
+    assert shaper.limit == 1
+
+
+def test_a_429_for_one_call_alone_says_nothing_of_how_many_are_taken() -> None:
+    """It had too many tokens, or was one too many in a minute; a rest is what helps, see `TargetHealth.limited`."""
+    clock = Clock()
     shaper = Shaper(now=clock)
     for _ in range(5):
         clock.now += 1
         assert shaper.try_enter()
-        shaper.leave(limited=True, rtt_s=None)
-    assert shaper.limit == 1
+        shaper.leave(limited=True, rtt_s=0.1)
+    assert shaper.limit == 4096
 
 
 def rounds(shaper: Shaper, number: int) -> None:

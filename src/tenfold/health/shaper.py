@@ -100,6 +100,8 @@ class Shaper:
         now = self._now()
         if now - rtt_s < self._changed_at:
             return  # it was on its way when the limit shrank: the smaller one has not been tried yet
+        if in_flight <= 1:
+            return  # one call alone cannot be too many at once: that limit is of another kind
         self.limit = max(1, int(min(self.limit, in_flight) * _DECREASE))
         self._changed_at = now
         self._good = self._rounds = 0
