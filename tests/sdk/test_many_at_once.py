@@ -41,8 +41,8 @@ async def test_everyone_gets_the_own_answer(
             if number % 2:
                 return await anthropic_answer(async_anthropic, model, text)
             return await openai_answer(async_openai, model, text, stream=number % 4 == 0)
-        except (openai.APIError, anthropic.APIError):
-            assert fault == "[[cut 2]]"
+        except (openai.APIError, anthropic.APIError) as error:
+            assert fault == "[[cut 2]]", repr(error)
             return "broken"
 
     answers = await asyncio.gather(*(asked(number, mark) for number, mark in enumerate(marks)))

@@ -7,7 +7,21 @@ import pytest
 from tests.support.tenfold_process import TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer
 
+# Its tests make one provider fail hundreds of times, and each counts what it asked: no circuit opens, and nothing is
+# tried again that a client did not ask for.
 _MORE_MODELS = """
+[breakers]
+min_failures = 10000
+
+[routes."gpt-4o-mini"]
+retries = 0
+
+[routes."claude-haiku-4-5"]
+retries = 0
+
+[routes."gemini-2.5-flash"]
+retries = 0
+
 [models.unpriced]
 provider = "openai"
 
