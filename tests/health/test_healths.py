@@ -238,6 +238,7 @@ def test_figures_are_documented_and_say_how_it_stands(clock: Clock) -> None:
     healths.of("b", "m").begin(clock.now)
     shaper = healths.shaper("a", "KEY_1")
     assert shaper.try_enter()
+    assert shaper.try_enter()
     shaper.leave(limited=True, rtt_s=None)
     figures = list(healths.figures())
     assert {name for name, _, _ in figures} <= HELP.keys()

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 MAX_LIMIT = 4096
 MAX_WAITING = 1000
-_DECREASE = 0.8
+_DECREASE = 0.9  # near the true limit: it swings between 90 and 100 % of it, 0.8 cost a tenth of the calls served
+_FAST_DECREASE = 0.7  # while not one round went well since it shrank last: the true limit is far below
 _CALM_ROUNDS = 4  # after as many without a 429 each further round adds more than the one before it (as H-TCP)
 
 
@@ -102,7 +103,8 @@ class Shaper:
             return  # it was on its way when the limit shrank: the smaller one has not been tried yet
         if in_flight <= 1:
             return  # one call alone cannot be too many at once: that limit is of another kind
-        self.limit = max(1, int(min(self.limit, in_flight) * _DECREASE))
+        decrease = _DECREASE if self._rounds else _FAST_DECREASE
+        self.limit = max(1, int(min(self.limit, in_flight) * decrease))
         self._changed_at = now
         self._good = self._rounds = 0
 
