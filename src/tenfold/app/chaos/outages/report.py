@@ -12,8 +12,11 @@ from tenfold.app.chaos.outages.judge import FORBIDDEN, WORDS, Outcome
 from tenfold.app.chaos.outages.matrix import Matrix, Result
 from tenfold.app.chaos.outages.overload import LATENCY_S, PLACES, Overload
 
-BEGIN, END = "[//]: # (chaos providers: begin)", "[//]: # (chaos providers: end)"
-"""What the tables stand between; nobody sees it on the page."""
+
+def markers(part: str) -> tuple[str, str]:
+    """What the tables of a part stand between; nobody sees it on the page."""
+    return f"[//]: # (chaos providers, {part}: begin)", f"[//]: # (chaos providers, {part}: end)"
+
 
 _SHORT: dict[Outcome, str] = {
     "good": "reply",
@@ -93,25 +96,29 @@ def _ms(seconds: float) -> str:
 # -- for the documentation
 
 
-def tables(report: Report, results: Sequence[Result]) -> str:
-    """Markdown: the counts, each fault with what its calls ended in, and the figures."""
-    parts = []
+def tables(report: Report, results: Sequence[Result]) -> dict[str, str]:
+    """Markdown by part, of those that were run: the counts, and each fault with what its calls ended in; the
+    figures of load."""
+    made = {}
     if report.matrix is not None:
-        parts += [*_counts(report.matrix), "", *_faults(results), ""]
-    if report.hard_down:
-        parts += [*_hard_downs(report.hard_down), ""]
+        made["matrix"] = "\n".join([*_counts(report.matrix), "", *_faults(results)])
+    load = [*_hard_downs(report.hard_down), ""] if report.hard_down else []
     if report.overload is not None:
-        parts += _overload(report.overload)
-    return "\n".join(parts).rstrip()
+        made["load"] = "\n".join([*load, *_overload(report.overload)])
+    return made
 
 
-def write_into(file: Path, made: str) -> None:
-    """Between the markers. Raises ValueError when they are not there; OSError."""
-    before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{file} has no lines {BEGIN!r} and {END!r}")
-    file.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", encoding="utf-8")
+def write_into(file: Path, made: dict[str, str]) -> None:
+    """Each part between its markers. Raises ValueError when they are not there; OSError."""
+    said = file.read_text(encoding="utf-8")
+    for part, table in made.items():
+        begin, end = markers(part)
+        before, has_begin, rest = said.partition(begin)
+        _, has_end, after = rest.partition(end)
+        if not has_begin or not has_end:
+            raise ValueError(f"{file} has no lines {begin!r} and {end!r}")
+        said = f"{before}{begin}\n\n{table}\n\n{end}{after}"
+    file.write_text(said, encoding="utf-8")
 
 
 def _counts(matrix: Matrix) -> Iterator[str]:
