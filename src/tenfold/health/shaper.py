@@ -12,6 +12,7 @@ MAX_LIMIT = 4096
 MAX_WAITING = 1000
 _DECREASE = 0.9  # near the true limit: it swings between 90 and 100 % of it, 0.8 cost a tenth of the calls served
 _FAST_DECREASE = 0.7  # while not one round went well since it shrank last: the true limit is far below
+_EDGE_ROUNDS = 5  # before it goes where it was refused last: most of the time is spent just below (as CUBIC does)
 _CALM_ROUNDS = 4  # after as many without a 429 each further round adds more than the one before it (as H-TCP)
 
 
@@ -23,6 +24,7 @@ class Shaper:
         "_changed_at",
         "_good",
         "_now",
+        "_refused_at",
         "_rounds",
         "_waiting",
         "in_flight",
@@ -45,6 +47,7 @@ class Shaper:
         self.in_flight = 0
         self._now = now
         self._changed_at = 0.0  # when the limit shrank last
+        self._refused_at = 0  # so many were in flight when it shrank last
         self._good = 0  # answers in this round: a round is as many as the limit
         self._rounds = 0  # since it shrank
         self._waiting: deque[asyncio.Future[bool]] = deque()
@@ -104,16 +107,19 @@ class Shaper:
         if in_flight <= 1:
             return  # one call alone cannot be too many at once: that limit is of another kind
         decrease = _DECREASE if self._rounds else _FAST_DECREASE
-        self.limit = max(1, int(min(self.limit, in_flight) * decrease))
+        self._refused_at = min(self.limit, in_flight)
+        self.limit = max(1, int(self._refused_at * decrease))
         self._changed_at = now
         self._good = self._rounds = 0
 
     def _grow(self) -> None:
         self._good += 1
-        if self._good >= self.limit:
+        step = max(1, self._rounds - _CALM_ROUNDS)
+        is_at_edge = self.limit < self._refused_at <= self.limit + step
+        if self._good >= self.limit * (_EDGE_ROUNDS if is_at_edge else 1):
             self._good = 0
             self._rounds += 1
-            self.limit = min(self.max_limit, self.limit + max(1, self._rounds - _CALM_ROUNDS))
+            self.limit = min(self.max_limit, self.limit + (1 if is_at_edge else step))
 
     def _let_in(self) -> None:
         while self._waiting and self.in_flight < self.limit:
