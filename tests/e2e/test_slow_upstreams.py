@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.calls import PATHS, every_dialect, every_vendor, receipts
-from tests.support.tenfold_process import TenfoldProcess, configuration
+from tests.support.tenfold_process import STEADY, TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer
 
 PATIENCE_S = 0.4
@@ -27,7 +27,7 @@ def hasty(upstream: UpstreamServer, tmp_path_factory: pytest.TempPathFactory) ->
     }
     environment = waits | {"TENFOLD_SERVER_MAX_IN_FLIGHT": str(FLIGHTS), "TENFOLD_SERVER_MAX_WAIT_S": "0.05"}
     folder = tmp_path_factory.mktemp("hasty")
-    with TenfoldProcess(folder, configuration(upstream), environment=environment) as process:
+    with TenfoldProcess(folder, configuration(upstream, STEADY), environment=environment) as process:
         yield process
 
 

@@ -4,31 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.tenfold_process import TenfoldProcess, configuration
+from tests.support.tenfold_process import STEADY, TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer
 
-# Its tests make one provider fail hundreds of times, and each counts what it asked: no circuit opens, and nothing is
-# tried again that a client did not ask for.
-_MORE_MODELS = """
-[breakers]
-min_failures = 10000
-
-[routes."gpt-4o-mini"]
-retries = 0
-
-[routes."claude-haiku-4-5"]
-retries = 0
-
-[routes."gemini-2.5-flash"]
-retries = 0
-
+_MORE_MODELS = f"""
+{STEADY}
 [models.unpriced]
 provider = "openai"
 
 [models.house-model]
 provider = "openai"
 upstream = "gpt-4o-mini"
-price = { input = 7, output = 11 }
+price = {{ input = 7, output = 11 }}
 
 [providers.nowhere]
 kind = "openai"
@@ -36,7 +23,7 @@ base_url = "http://127.0.0.1:9/v1"
 
 [models.nobody-there]
 provider = "nowhere"
-price = { input = 1, output = 2 }
+price = {{ input = 1, output = 2 }}
 
 [[models.two-targets.targets]]
 provider = "nowhere"

@@ -34,6 +34,12 @@ MODELS = {
 
 _PRICES = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}
 
+STEADY = "[breakers]\nmin_failures = 10000\n" + "".join(
+    f'[routes."{model}"]\nretries = 0\n' for models in MODELS.values() for model in models
+)
+"""For tests that make a provider fail many times and count what it was asked: no circuit opens, and nothing is tried
+again by itself."""
+
 
 def configuration(upstream: UpstreamServer, more: str = "") -> str:
     """A tenfold.toml with the three vendors and their models behind the stand-in, and `more` at its end."""
