@@ -1,6 +1,7 @@
 """Deadlines: of the client or of the route, from a call's arrival to the last byte of its reply."""
 
 import asyncio
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -118,7 +119,7 @@ async def test_a_route_that_restarts_does_not_restart_what_is_late() -> None:
 async def test_no_failure_is_made_up_for_when_there_is_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its error says more than that time was up."""
     world = World({"openai": [FakeReply(status=500, body=b"{}")], "spare": []})
-    now = stage.perf_counter
+    now = perf_counter
 
     def later() -> float:
         return now() + (100 if world.transports["openai"].exchanges else 0)
@@ -173,7 +174,7 @@ async def test_the_routes_own_deadline_ends_a_call() -> None:
 
 async def test_each_attempt_is_told_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World({"openai": [FakeReply(status=500, body=b"{}")], "spare": [whole("openai")]})
-    now = stage.perf_counter
+    now = perf_counter
 
     def later() -> float:
         return now() + (7 if world.transports["openai"].exchanges else 0)

@@ -3,6 +3,7 @@ price."""
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -298,7 +299,7 @@ async def test_ceilings_and_names_that_are_wrong_are_told() -> None:
 
 async def test_when_all_circuits_are_open_it_is_the_declared_answer() -> None:
     world = World({"openai": []}, features=declared("template"))
-    world.targets["openai"].health.adopt_open(stage.perf_counter(), 4)
+    world.targets["openai"].health.adopt_open(perf_counter(), 4)
     told = await world.ask(asking("openai"))
     assert (told.status, told.headers["tenfold-degraded"]) == (200, "template")
     assert world.outcomes.only.attempts == 0

@@ -1,5 +1,7 @@
 """What stands in for a model or provider that fails, is down, rests or is full, and how that is told."""
 
+from time import perf_counter
+
 import pytest
 
 from tenfold.core.call import CallOptions
@@ -23,7 +25,7 @@ def answer(upstream: str, stream: bool) -> FakeReply:
 
 def open_circuit(world: World, name: str, left_s: float = 30) -> None:
     health = world.targets[name].health
-    health.adopt_open(stage.perf_counter(), min(left_s, 4))
+    health.adopt_open(perf_counter(), min(left_s, 4))
 
 
 @pytest.mark.parametrize("stream", [False, True])

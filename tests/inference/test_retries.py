@@ -266,8 +266,8 @@ async def test_a_client_may_leave_in_the_pause() -> None:
 # -- whatever happens ------------------------------------------------------------------------
 
 _WHOLE = whole("openai")
-_OUTCOMES = (_WHOLE, FAILED, LOST, limited(), limited((b"retry-after", b"0")), whole("openai", stop_at=20))
-_OUTCOMES += (FakeReply(error=UpstreamUnavailable("Nobody there")), FakeReply(status=400, headers=JSON, body=b"{}"))
+_OUTCOMES = [_WHOLE, FAILED, LOST, limited(), limited((b"retry-after", b"0")), whole("openai", stop_at=20)]
+_OUTCOMES += [FakeReply(error=UpstreamUnavailable("Nobody there")), FakeReply(status=400, headers=JSON, body=b"{}")]
 
 
 @settings(deadline=None)
