@@ -1,6 +1,6 @@
 """The plan of a call is a pure function: which targets, in what order, and why."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -42,7 +42,7 @@ class Known:
 def target(model: str, health: Any = None, **more: Any) -> Target:
     provider = HttpProvider(f"at-{model}", OpenAIWire(), FakeTransport([]), None, "/models")
     made = Target(provider=provider, upstream_model=more.pop("name", model), prices=FixedPrice(), model=model, **more)
-    made.health = Known() if health is None else health
+    made.health = cast(Any, Known() if health is None else health)
     return made
 
 
@@ -180,3 +180,22 @@ def test_a_real_health_is_what_a_plan_reads() -> None:
     health = TargetHealth()
     found = plan(route(target("a", health), choose="fastest"), ASK)
     assert order(found) == ["a"]
+
+
+def test_another_key_of_the_provider_is_no_stand_in_and_another_provider_is() -> None:
+    one = target("a")
+    same = Target(provider=one.provider, upstream_model="a", prices=FixedPrice(), model="a")
+    other = target("b")
+    found = plan(route(one, same, other), ASK)
+    assert [choice.stand_in for choice in found.choices] == [False, False, True]
+
+
+def test_who_is_switched_off_further_down_makes_no_stand_in_of_the_first() -> None:
+    both = route(target("a"), target("b"))
+    assert not plan(both, ASK, is_killed=lambda each: each.model == "b").choices[0].stand_in
+    assert plan(both, ASK, is_killed=lambda each: each.model == "a").choices[0].stand_in
+
+
+def test_a_choice_made_for_the_deadline_is_no_stand_in() -> None:
+    slow, fast = target("slow", Known(duration_s=5)), target("fast", Known(duration_s=0.5))
+    assert not plan(route(slow, fast), Ask(now=NOW, left_s=1.0)).choices[0].stand_in

@@ -72,6 +72,7 @@ def test_a_receipt_of_a_release_before_steps_were_named_can_be_read() -> None:
     read = msgspec.convert(old, Receipt)
     assert (read.degraded, read.attempts) == (None, 1)
 
+
 def test_a_call_that_failed_before_it_reached_anyone() -> None:
     failed = call()
     failed.error, failed.http_status = RateLimited("Slow down."), 429

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tenfold.core.errors import FeatureOff, TenfoldError, UpstreamUnavailable
 from tenfold.inference.policy import Policy, Rule
-from tenfold.inference.route import Choice, Plan, Route, Skipped, Target
+from tenfold.inference.route import Choice, Plan, Route, Skipped, Target, stands_in
 from tenfold.rollout.assign import assign
 
 
@@ -50,18 +50,21 @@ def plan(
     if usual is not None and not asks_more and all(choice.target.health.may_call(ask.now) for choice in usual.choices):
         return usual
     skipped = [] if skipped is None else skipped
-    candidates = _in_order(route, ask, bound_of)
-    candidates = _allowed(candidates, route.policy, is_killed, skipped)
+    candidates = _in_regions(_in_order(route, ask, bound_of), route.policy, skipped)
     candidates = _affordable(candidates, route.policy, ask, bound_of, skipped)
+    wanted = candidates[0][0]
+    candidates = _allowed(candidates, is_killed, skipped)
     up = _up(candidates, ask.now, skipped)
     if not up:
         raise _none_is_up(route, candidates, ask.now)
-    up = _in_time(up, ask)
-    first = candidates[0][0]
-    is_first_choice = up[0][0].model == first.model and not any(skip.why == KILLED for skip in skipped)
+    is_there = any(target is wanted and why != RESTING for target, why in up)
     choices = tuple(
-        Choice(target, why if number == 0 or why in (RESTING, TOO_SLOW) else AFTER, number > 0 or not is_first_choice)
-        for number, (target, why) in enumerate(up)
+        Choice(
+            target,
+            why if number == 0 or why in (RESTING, TOO_SLOW) else AFTER,
+            stands_in(target, wanted) and (number > 0 or not is_there),
+        )
+        for number, (target, why) in enumerate(_in_time(up, ask))
     )
     return Plan(route, choices, tuple(skipped))
 
@@ -139,16 +142,20 @@ def _drawn(group: list[Target], dice: float) -> Target:
     return group[-1]
 
 
-def _allowed(
-    candidates: list[_Candidate], policy: Policy, is_killed: IsKilled | None, skipped: list[Skipped]
-) -> list[_Candidate]:
-    if is_killed is None and not policy.regions:
+def _in_regions(candidates: list[_Candidate], policy: Policy, skipped: list[Skipped]) -> list[_Candidate]:
+    """Of each route some are: the settings were checked."""
+    if not policy.regions:
+        return candidates
+    skipped += (Skipped(target, ELSEWHERE) for target, _ in candidates if target.region not in policy.regions)
+    return [candidate for candidate in candidates if candidate[0].region in policy.regions]
+
+
+def _allowed(candidates: list[_Candidate], is_killed: IsKilled | None, skipped: list[Skipped]) -> list[_Candidate]:
+    if is_killed is None:
         return candidates
     kept = []
     for target, why in candidates:
-        if policy.regions and target.region not in policy.regions:
-            skipped.append(Skipped(target, ELSEWHERE))
-        elif is_killed is not None and is_killed(target):
+        if is_killed(target):
             skipped.append(Skipped(target, KILLED))
         else:
             kept.append((target, why))

@@ -176,10 +176,16 @@ class Route:
             return None
         models = self.policy.models
         targets = [target for model in models for target in self.of(model)] if models else self.targets
-        return Plan(self, tuple(Choice(target, _USUAL[n > 0], n > 0) for n, target in enumerate(targets)))
+        first = targets[0]
+        return Plan(self, tuple(Choice(each, _USUAL[each is not first], stands_in(each, first)) for each in targets))
 
 
 _USUAL = ("first", "fallback")
+
+
+def stands_in(target: Target, wanted: Target) -> bool:
+    """Whether its answer is another than what was wanted; another key of the same provider gives the same."""
+    return target.model != wanted.model or target.provider.name != wanted.provider.name
 
 
 class Plan(Struct, frozen=True):
