@@ -133,7 +133,7 @@ async def test_a_key_that_has_recovered_grows_again() -> None:
         shaper.leave(limited=True, rtt_s=0.001)
         shaper.leave(limited=False, rtt_s=None)
         assert shaper.limit == 1
-        for _ in range(4):
+        for _ in range(12):
             await asyncio.gather(*(each.ask() for _ in range(30)))
         assert 1 < shaper.limit <= MOST
         assert each.shapers[0].limit == each.shapers[2].limit == MOST
