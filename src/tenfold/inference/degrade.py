@@ -103,7 +103,10 @@ def _may_degrade(error: TenfoldError) -> bool:
 async def _say(question: Question, text: str, step: Step, responder: Responder) -> bool:
     """The text as the model's answer, in the client's dialect; it used nothing. False: it is not what was asked for."""
     call, dialect = question.call, question.dialect
-    request = question.canonical()
+    try:
+        request = question.canonical()
+    except TenfoldError:  # it passed as bytes so far; what led here says more
+        return False
     if question.expected is not None and not fits(question.expected, text):
         return False
     call.degraded += (step,)
