@@ -59,8 +59,9 @@ def test_what_happens_is_told() -> None:
     target.begin(now)
     target.succeeded(now + 0.2, first_s=0.2, total_s=0.9)
     shaper = healths.shaper("main", "2")
-    shaper.try_enter()
+    assert all(shaper.try_enter() for _ in range(2))
     shaper.leave(limited=True, rtt_s=0.1)
+    shaper.leave(limited=False, rtt_s=None)
     healths.of("main", "gpt-4o-mini").adopt_open(now, 3.0)
 
     known = {(each.provider, each.model): each for each in live.targets()}
