@@ -10,10 +10,12 @@ from msgspec import json
 from tenfold.core.call import Call, CallOptions
 from tenfold.core.errors import DeadlineExceeded
 from tenfold.core.sse import SseDecoder
+from tenfold.health import TargetHealth
 from tenfold.inference import call as stage
 from tenfold.inference.admit import Held
-from tenfold.inference.call import DEADLINE
+from tenfold.inference.call import DEADLINE, Attempt
 from tenfold.inference.policy import Feature, Policy
+from tenfold.inference.route import Choice
 from tenfold.providers.transport.fake import FakeReply, FakeRequest
 from tests.support.pipeline import FRAMES, UNTIL_TOKEN, Client, World, asking, streamed, whole
 
@@ -260,3 +262,19 @@ async def test_a_call_that_shares_does_not_share_the_deadline_of_another() -> No
     hurried, patient = await asyncio.gather(world.ask(asking("openai"), options=SOON), world.ask(asking("openai")))
     assert (hurried.status, patient.status) == (504, 200)
     world.assert_settled()
+
+
+@pytest.mark.parametrize(("began_ago_s", "latency_s", "told"), [(0.1, 0.0, False), (1.5, 0.0, True), (1.5, 0.5, False)])
+async def test_a_deadline_tells_of_a_target_that_had_time_enough(
+    began_ago_s: float, latency_s: float, told: bool
+) -> None:
+    """Clients with short deadlines must not open a circuit for all; one that hangs is found out all the same."""
+    target = next(iter(World({"openai": []}).targets.values()))
+    assert isinstance(target.health, TargetHealth)
+    target.health.latency_s = latency_s
+    assert target.shaper.try_enter()
+    attempt = Attempt(Choice(target, "first"), 0)
+    attempt.started -= began_ago_s
+    attempt.let_go(deadline=attempt.started)
+    assert target.health.view(perf_counter()).failures == told
+    assert target.health.in_flight == target.shaper.in_flight == 0

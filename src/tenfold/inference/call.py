@@ -13,7 +13,6 @@ from tenfold.core.call import Call
 from tenfold.core.chat import ChatReply, ChatRequest
 from tenfold.core.errors import (
     BrokenStream,
-    DeadlineExceeded,
     OutputInvalid,
     Overloaded,
     TenfoldError,
@@ -116,12 +115,17 @@ class Attempt:
         else:
             health.failed(now, fault, began=self.started)
 
-    def let_go(self) -> None:
-        """The client left, or another was faster: this says nothing of the target."""
-        if self.is_open:
-            now = perf_counter()
-            self._leave()
-            self.target.health.neutral(now, began=self.started)
+    def let_go(self, deadline: float | None = None) -> None:
+        """The client left, or another was faster: this says nothing of the target. Nor does a deadline that passed,
+        unless the target had time enough: clients with short ones must not open a circuit for all."""
+        if not self.is_open:
+            return
+        now, health = perf_counter(), self.target.health
+        self._leave()
+        if deadline is not None and now >= deadline and now - self.started >= max(1.0, 4 * health.latency_s):
+            health.failed(now, "timeout", began=self.started)
+        else:
+            health.neutral(now, began=self.started)
 
     def answered(self) -> None:
         """The first token of a stream is there: a target that was being tried out is up."""
@@ -229,9 +233,9 @@ class Attempts:
         self.now.failed(error)
 
     def let_go(self) -> None:
-        """The client left, or the process stops."""
+        """The client left, the deadline passed, or the process stops."""
         if self.now is not None:
-            self.now.let_go()
+            self.now.let_go(self._question.call.deadline)
 
     def stronger(self) -> Target | None:
         """Who is asked to mend what this model could not: the policy's `output_escalate`, when it is up."""
@@ -518,7 +522,7 @@ def fault_of(error: TenfoldError) -> Fault | None:
     """What a failed attempt says of its target; None: nothing, the fault was the client's or ours."""
     if isinstance(error, BrokenStream):
         return "stream"
-    if isinstance(error, UpstreamTimeout | DeadlineExceeded):
+    if isinstance(error, UpstreamTimeout):
         return "timeout"
     if isinstance(error, UpstreamUnavailable):
         return "connect"
