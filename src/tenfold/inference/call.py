@@ -246,16 +246,14 @@ class Attempts:
     async def follow_up(self, target: Target, request: ChatRequest) -> ChatReply:
         """Another question of the same call, after a whole reply whose usage is on the call: reserved for, asked and
         paid as an attempt of its own. Raises what stands against it."""
-        call, route = self._question.call, self._plan.route
+        call = self._question.call
         wire_request = target.provider.wire.encode_chat(request, target.upstream_model)
         more = max(0, len(wire_request.body) - len(call.body))
         await self._admit.reserve_again(call, self._known_nano(), bound_of(call, (target,), more_bytes=more))
         if not await target.shaper.enter(_MAX_WAIT_S):
             raise _full(target)
+        attempt = self.now = self._attempt(Choice(target, "repair"), 1 + self.policy.retries + self._follow_ups)
         self._follow_ups += 1
-        rounds = 1 + self.policy.retries + self._follow_ups - 1
-        number = route.targets.index(target) + rounds * len(route.targets)
-        attempt = self.now = Attempt(Choice(target, "repair"), number)
         self._question.target = target
         try:
             exchange = await self._post(attempt, wire_request)
@@ -289,7 +287,7 @@ class Attempts:
             if len(choices) == 1 or target.health.may_call(perf_counter()):
                 if target.shaper.try_enter():
                     del choices[0]
-                    return self._attempt(choice)
+                    return self._attempt(choice, self._round)
                 if len(choices) == 1:
                     return None
             del choices[0]
@@ -300,11 +298,11 @@ class Attempts:
         target = choice.target
         if not await target.shaper.enter(_MAX_WAIT_S):
             raise _full(target)
-        return self._attempt(choice)
+        return self._attempt(choice, self._round)
 
-    def _attempt(self, choice: Choice) -> Attempt:
+    def _attempt(self, choice: Choice, round_: int) -> Attempt:
         targets = self._plan.route.targets
-        return Attempt(choice, targets.index(choice.target) + self._round * len(targets))
+        return Attempt(choice, targets.index(choice.target) + round_ * len(targets))
 
     async def _retry_model(self, error: TenfoldError) -> None:
         """The targets of a model have all failed, another model could be asked: first once more, where that may help

@@ -7,13 +7,14 @@ the client's own fault, or a matter of its limits and money: those errors are to
 from collections.abc import Hashable, Mapping
 
 from tenfold.core.call import Call, Step
-from tenfold.core.chat import ChatEvent, ChatReply, Choice, Ended, Finished, Metered, Started, TextDelta, TextPart
+from tenfold.core.chat import ChatReply, Choice, TextPart
 from tenfold.core.errors import DeadlineExceeded, FeatureOff, Overloaded, TenfoldError, UpstreamError
 from tenfold.core.usage import Usage
 from tenfold.inference import respond
 from tenfold.inference.call import Question
 from tenfold.inference.lookup import Lookup
 from tenfold.inference.output.expected import fits
+from tenfold.inference.output.put_back import events_of
 from tenfold.inference.policy import Feature
 from tenfold.inference.policy import Step as PolicyStep
 from tenfold.inference.ports import Parking, Responder
@@ -76,11 +77,7 @@ class Degrade:
         if answer is None:
             return False
         call.degraded += ("stale",)
-        if answer.stream:
-            await respond.begin_stream(call, responder).send_bytes(answer.body)
-            call.status = "ok"
-        else:
-            respond.whole(call, answer.body, responder)
+        await respond.at_once(call, answer.body, responder)
         return True
 
     async def _queue(self, feature: Feature, question: Question, responder: Responder) -> bool:
@@ -112,13 +109,6 @@ async def _say(question: Question, text: str, step: Step, responder: Responder) 
     call.degraded += (step,)
     call.provider = call.upstream_model = call.upstream_request_id = None
     call.served_by, call.carried, call.ignored = "", (), ()  # those of an attempt that failed
-    status = 202 if step == "queue" and not call.stream else 200
-    if call.stream:
-        events: list[ChatEvent] = [Started(id=call.request_id, model=call.model, created_s=int(call.started_at))]
-        events += [TextDelta(text=text), Finished(reason="stop"), Metered(usage=_NOTHING), Ended()]
-        await respond.begin_stream(call, responder).send_bytes(dialect.reply_encoder(request).encode(events))
-        call.status = "ok"
-        return True
     reply = ChatReply(
         id=call.request_id,
         model=call.model,
@@ -126,5 +116,9 @@ async def _say(question: Question, text: str, step: Step, responder: Responder) 
         choices=[Choice(parts=[TextPart(text=text)], finish_reason="stop")],
         usage=_NOTHING,
     )
-    respond.whole(call, dialect.encode_reply(reply, request), responder, status)
+    if call.stream:
+        body = dialect.reply_encoder(request).encode(list(events_of(reply)))
+    else:
+        body = dialect.encode_reply(reply, request)
+    await respond.at_once(call, body, responder, 202 if step == "queue" else 200)
     return True

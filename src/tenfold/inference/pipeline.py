@@ -222,11 +222,7 @@ class Pipeline:
 
 async def _reuse(call: Call, answer: Answer, responder: Responder) -> None:
     call.cost_nano = 0
-    if answer.stream:
-        await respond.begin_stream(call, responder).send_bytes(answer.body)
-        call.status = "ok"
-    else:
-        respond.whole(call, answer.body, responder)
+    await respond.at_once(call, answer.body, responder)
 
 
 def _cancelled(call: Call) -> None:

@@ -30,6 +30,16 @@ IsKilled = Callable[[Target], bool]
 BoundOf = Callable[[Target], int]
 
 
+def usual_plan(route: Route, now: float) -> Plan | None:
+    """Of a call that asks for nothing special, while all targets are well: 1 us, where a plan of its own takes 5."""
+    usual = route.usual
+    if usual is not None:
+        for choice in usual.choices:
+            if not choice.target.health.may_call(now):
+                return None
+    return usual
+
+
 def plan(
     route: Route,
     ask: Ask,
@@ -45,9 +55,9 @@ def plan(
     that may be asked is known to be down. A call that costs too much everywhere keeps its cheapest targets: the
     ceilings refuse it, in words of their own.
     """
-    usual = route.usual
     asks_more = is_killed is not None or ask.max_nano is not None or ask.left_s is not None
-    if usual is not None and not asks_more and all(choice.target.health.may_call(ask.now) for choice in usual.choices):
+    usual = None if asks_more else usual_plan(route, ask.now)
+    if usual is not None:
         return usual
     skipped = [] if skipped is None else skipped
     candidates = _in_regions(_in_order(route, ask, bound_of), route.policy, skipped)

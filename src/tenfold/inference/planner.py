@@ -8,7 +8,7 @@ from tenfold.core.call import Call
 from tenfold.core.errors import DeadlineExceeded, FeatureOff
 from tenfold.inference.bound import bound_of
 from tenfold.inference.ceilings import Ceilings
-from tenfold.inference.plan import Ask, plan
+from tenfold.inference.plan import Ask, plan, usual_plan
 from tenfold.inference.ports import Kill, Switches
 from tenfold.inference.route import Plan, Route, Skipped, Target
 
@@ -29,12 +29,12 @@ class Planner:
 
     def set_deadline(self, call: Call, route: Route) -> None:
         """The client's, or the route's, whichever is sooner; from the call's arrival."""
-        if call.options.deadline_ms is None and route.policy.deadline_s is None:
-            return
-        own_s = None if call.options.deadline_ms is None else call.options.deadline_ms / 1000
-        both = [each_s for each_s in (own_s, route.policy.deadline_s) if each_s is not None]
-        if both:
-            call.deadline = call.started + min(both)
+        own_ms, route_s = call.options.deadline_ms, route.policy.deadline_s
+        if own_ms is not None:
+            call.deadline = call.started + own_ms / 1000
+        if route_s is not None:
+            last = call.started + route_s
+            call.deadline = last if call.deadline is None else min(call.deadline, last)
 
     async def kill(self, call: Call) -> Kill | None:
         """The switch that forbids the call's feature or tenant: then nothing that a model has said is given, kept or
@@ -61,17 +61,8 @@ class Planner:
         if call.deadline is not None and now >= call.deadline:
             raise DeadlineExceeded("The deadline of this request passed before a provider was asked.")
         ceiling_nano, is_killed = self._ceilings.of(call), self._is_killed(call)
-        usual = route.usual
-        if usual is not None and ceiling_nano is None and is_killed is None and call.deadline is None:
-            # Nothing special is asked: 1 us, where the rest takes 5.
-            for choice in usual.choices:
-                if not choice.target.health.may_call(now):
-                    break
-            else:
-                if "route" in options.explain:
-                    call.route_told = usual.told()
-                return usual
-        found = plan(
+        asks_more = ceiling_nano is not None or is_killed is not None or call.deadline is not None
+        found = (None if asks_more else usual_plan(route, now)) or plan(
             route,
             Ask(
                 now=now,

@@ -31,6 +31,15 @@ def begin_stream(call: Call, responder: Responder) -> Sender:
     return responder.stream(200, EVENT_STREAM + _about(call))
 
 
+async def at_once(call: Call, body: bytes, responder: Responder, status: int = 200) -> None:
+    """A good reply, whole or a stream as it was asked for, whose bytes are all there; `status` of a whole one."""
+    if call.stream:
+        await begin_stream(call, responder).send_bytes(body)
+        call.status = "ok"
+    else:
+        whole(call, body, responder, status)
+
+
 def replay(call: Call, responder: Responder, body: bytes | None) -> Sender | None:
     """What an idempotency key has stored, under the status on the call. `body` None: a stream, to be sent."""
     headers = f"{_about(call)}idempotency-replayed: true\r\n"

@@ -30,11 +30,10 @@ class Structured:
         question.expected = self._promises.of(question.canonical(), question.dialect.name)
 
     async def whole(self, question: Question, attempts: Attempts, target: Target, raw: bytes, body: bytes) -> bytes:
-        """The client's body, mended where it had to be. `raw`: as the provider sent it. Raises OutputInvalid, and what
-        befell the calls that were to mend it."""
+        """The client's body, mended where it had to be, of a question that expects something. `raw`: as the provider
+        sent it. Raises OutputInvalid."""
         expected = question.expected
-        if expected is None:
-            return body
+        assert expected is not None
         reply = target.provider.wire.decode_chat(raw)
         said = said_in(reply)
         invalid = faults(expected, said)
