@@ -199,3 +199,13 @@ def test_who_is_switched_off_further_down_makes_no_stand_in_of_the_first() -> No
 def test_a_choice_made_for_the_deadline_is_no_stand_in() -> None:
     slow, fast = target("slow", Known(duration_s=5)), target("fast", Known(duration_s=0.5))
     assert not plan(route(slow, fast), Ask(now=NOW, left_s=1.0)).choices[0].stand_in
+
+
+def test_who_asked_us_to_wait_goes_last_and_is_asked_all_the_same() -> None:
+    resting = Known(up=False)
+    resting.state = "closed"
+    found = plan(route(target("a", resting), target("b")), ASK)
+    assert order(found) == ["b", "a"]
+    assert found.choices[0].stand_in, "it stands in for the one that rests"
+    assert [choice.why for choice in found.choices] == ["first", "asked us to wait"]
+    assert order(plan(route(target("a", resting)), ASK)) == ["a"], "it is all there is"

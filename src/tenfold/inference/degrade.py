@@ -54,8 +54,6 @@ class Degrade:
         if feature is None or call.operation != "chat" or not _may_degrade(error):
             return False
         for step in feature.steps:
-            if step == "stale" and isinstance(error, FeatureOff):
-                continue  # what is switched off says nothing, not even what it said before
             if await self._take(step, feature, question, key, responder):
                 call.error = None
                 return True

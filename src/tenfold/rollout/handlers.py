@@ -5,7 +5,7 @@ the operator's flags and switches as far as they hold for it, and changes its ow
 models for itself; whole tenants and providers are the operator's to switch off.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -150,11 +150,7 @@ class FlagAdmin:
         self, tenant_id: TenantId | None, *, cursor: str | None = None, limit: int = DEFAULT_PAGE
     ) -> FlagPage:
         """The newest first; a tenant's and the installation's. Raises InvalidRequest."""
-        before = _cursor(cursor, limit)
-        found = await self._rows.flags(None, before=before, limit=limit + 1)
-        if tenant_id is not None:
-            found = found + await self._rows.flags(tenant_id, before=before, limit=limit + 1)
-        items, more = _page(found, limit)
+        items, more = await _newest(self._rows.flags, tenant_id, cursor, limit)
         return FlagPage(items=items, cursor=more)
 
     # -- switches ----------------------------------------------------------------------------
@@ -208,11 +204,7 @@ class FlagAdmin:
         self, tenant_id: TenantId | None, *, cursor: str | None = None, limit: int = DEFAULT_PAGE
     ) -> KillPage:
         """The newest first; a tenant's and the installation's. Raises InvalidRequest."""
-        before = _cursor(cursor, limit)
-        found = await self._rows.kills(None, before=before, limit=limit + 1)
-        if tenant_id is not None:
-            found = found + await self._rows.kills(tenant_id, before=before, limit=limit + 1)
-        items, more = _page(found, limit)
+        items, more = await _newest(self._rows.kills, tenant_id, cursor, limit)
         return KillPage(items=items, cursor=more)
 
     # -- the log -----------------------------------------------------------------------------
@@ -299,6 +291,17 @@ def _cursor(cursor: str | None, limit: int) -> UUID | None:
     if cursor and before is None:
         raise InvalidRequest("This is not a cursor.", param="cursor")
     return before
+
+
+async def _newest(
+    read: "Callable[..., Awaitable[list[_Item]]]", tenant_id: TenantId | None, cursor: str | None, limit: int
+) -> "tuple[list[_Item], str | None]":
+    """A page of the installation's and the tenant's. Raises InvalidRequest."""
+    before = _cursor(cursor, limit)
+    found = await read(None, before=before, limit=limit + 1)
+    if tenant_id is not None:
+        found = found + await read(tenant_id, before=before, limit=limit + 1)
+    return _page(found, limit)
 
 
 def _page(found: "list[_Item]", limit: int) -> "tuple[list[_Item], str | None]":
