@@ -5,7 +5,7 @@ import pytest
 
 from tenfold.core.call import Call, CallOptions
 from tenfold.core.principal import Principal
-from tenfold.jobs.types import Ticket
+from tenfold.jobs.parked.types import Ticket
 from tests.console.test_api import bearer, problem_of
 from tests.support.console import FakeConsole
 

@@ -30,8 +30,8 @@ from tenfold.inference.explanation import Explainer
 from tenfold.inference.planner import Planner
 from tenfold.inference.policy import Feature, Policy, Rule
 from tenfold.inference.route import Route, Router, Target
-from tenfold.jobs.fake import FakeParkedRows
-from tenfold.jobs.handlers import Tickets
+from tenfold.jobs.parked.fake import FakeParkedRows
+from tenfold.jobs.parked.handlers import Tickets
 from tenfold.ledger.budgets.fake import FakeBudgetRows
 from tenfold.ledger.budgets.handlers import BudgetAdmin
 from tenfold.ledger.budgets.types import Budget

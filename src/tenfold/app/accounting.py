@@ -28,9 +28,9 @@ from tenfold.inference.admit import Admit, Gate
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.route import Route
-from tenfold.jobs.handlers import Tickets
-from tenfold.jobs.handlers import keep_expiring as keep_tickets_expiring
-from tenfold.jobs.queries import PostgresParkedRows
+from tenfold.jobs.parked.handlers import Tickets
+from tenfold.jobs.parked.handlers import keep_expiring as keep_tickets_expiring
+from tenfold.jobs.parked.queries import PostgresParkedRows
 from tenfold.ledger.budgets.engine import Budgets
 from tenfold.ledger.budgets.holders import Holders
 from tenfold.ledger.budgets.ports import TOPIC as BUDGETS_TOPIC

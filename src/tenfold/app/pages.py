@@ -29,8 +29,8 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
-from tenfold.jobs.handlers import Tickets
-from tenfold.jobs.queries import PostgresParkedRows
+from tenfold.jobs.parked.handlers import Tickets
+from tenfold.jobs.parked.queries import PostgresParkedRows
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.reports.handlers import Reports

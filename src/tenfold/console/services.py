@@ -12,7 +12,7 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.health import State
 from tenfold.inference.explanation import Explanation, Inquiry
-from tenfold.jobs.types import Ticket, TicketPage
+from tenfold.jobs.parked.types import Ticket, TicketPage
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
 from tenfold.limits.types import Limit, LimitPage
@@ -296,7 +296,7 @@ class HealthServices:
 
 
 class TicketService(Protocol):
-    """See tenfold.jobs.handlers.Tickets."""
+    """See tenfold.jobs.parked.handlers.Tickets."""
 
     async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> TicketPage: ...
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from tenfold.console.api_parts import MISSING, PROBLEMS, PageSize, bearer
 from tenfold.console.services import ConsoleServices, TicketService
 from tenfold.core.principal import SCOPE_INFERENCE, Principal
-from tenfold.jobs.types import Ticket
+from tenfold.jobs.parked.types import Ticket
 
 
 class TicketBody(BaseModel):

@@ -4,7 +4,7 @@ It holds no rules: what a call may do, costs and answers is decided in the layer
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -14,6 +14,7 @@ from tenfold.core.call import Call, Operation
 from tenfold.core.errors import NotFound, TenfoldError
 from tenfold.core.headers import header_lines
 from tenfold.core.ids import uuid7
+from tenfold.core.principal import Principal
 from tenfold.edge.http import Request
 from tenfold.edge.models import list_models, show_model
 from tenfold.edge.options import read_options
@@ -40,6 +41,18 @@ class Probes(Protocol):
         ...
 
 
+class Resource(Protocol):
+    """The routes below one prefix: everything whose path is the prefix, or goes on after it with a slash."""
+
+    @property
+    def prefix(self) -> str: ...
+
+    async def handle(self, request: Request, principal: Principal) -> None:
+        """Answers it. Raises TenfoldError while no reply has begun, which becomes one in the dialect of the caller;
+        ClientGone, CancelledError (the client hung up)."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dialects:
     openai: ClientDialect
@@ -57,7 +70,9 @@ class Gateway:
         probes: Probes,
         pages: Handler,
         max_body_bytes: int,
+        resources: Sequence[Resource] = (),
     ) -> None:
+        self._resources = {resource.prefix: resource for resource in resources}
         self._keys = keys
         self._pipeline = pipeline
         self._router = router
@@ -114,17 +129,29 @@ class Gateway:
         elif path == "/metrics":
             content_type, text = self._probes.metrics()
             request.whole(200, header_lines([("content-type", content_type)]), text)
-        elif path == "/v1" or path.startswith("/v1/"):
+        elif path == "/v1" or path.startswith("/v1/") or self._resource(path) is not None:
             await self._v1(request, path)
         else:
             await self._pages(request)
+
+    def _resource(self, path: str) -> Resource | None:
+        parts = path.split("/", 5)
+        for depth in range(len(parts), 2, -1):
+            found = self._resources.get("/".join(parts[:depth]))
+            if found is not None:
+                return found
+        return None
 
     async def _v1(self, request: Request, path: str) -> None:
         """The cold routes of the vendors' APIs, and what is not there."""
         headers = request.headers
         dialect = self._dialects.anthropic if b"anthropic-version" in headers else self._dialects.openai
         try:
-            await authenticate(self._keys, headers.get(b"authorization"), headers.get(b"x-api-key"))
+            principal = await authenticate(self._keys, headers.get(b"authorization"), headers.get(b"x-api-key"))
+            resource = self._resource(path)
+            if resource is not None:
+                await resource.handle(request, principal)
+                return
             if request.method in ("GET", "HEAD") and path == "/v1/models":
                 body = list_models(dialect.name, self._router.models, request.query)
             elif request.method in ("GET", "HEAD") and path.startswith("/v1/models/"):
@@ -136,6 +163,14 @@ class Gateway:
             request.whole(200, respond.JSON + respond.request_id_lines(dialect.name, _request_id()), body)
         except TenfoldError as error:
             respond.refuse(error, dialect, _request_id(), request)
+        except request.gone:
+            raise
+        except Exception:  # as for a call
+            if request.begun:
+                raise
+            logger.exception("unhandled error", extra={"path": request.path})
+            failure = TenfoldError("Tenfold failed to handle this request; it has been logged.")
+            respond.refuse(failure, dialect, _request_id(), request)
 
 
 def _request_id() -> str:

@@ -5,7 +5,7 @@ from tenfold.core.errors import RateLimited, TenfoldError, UpstreamError
 from tenfold.core.headers import header_lines
 from tenfold.core.money import format_usd
 from tenfold.inference.ports import ClientDialect, Responder, Sender
-from tenfold.jobs.types import ticket_location
+from tenfold.jobs.parked.types import ticket_location
 
 JSON = header_lines([("content-type", "application/json")])
 EVENT_STREAM = header_lines(

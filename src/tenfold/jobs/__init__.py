@@ -1,1 +1,1 @@
-"""Work that waits: calls that nobody could answer, kept under a ticket until they can be asked again."""
+"""Durable work: jobs that are kept in the database from their acceptance to their end, and the workers that do them."""

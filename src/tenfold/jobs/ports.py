@@ -1,56 +1,235 @@
-"""The seam of this part: parked calls at rest. `fake.FakeParkedRows` is the in-memory twin of
-`queries.PostgresParkedRows`, under one contract suite."""
+"""The seams of this part: jobs at rest (`JobRows`), what the rest of Tenfold asks for (`Jobs`), and what does the work
+(`Handler`). `fake.FakeJobRows` is the in-memory twin of `queries.PostgresJobRows`, under one contract suite.
+"""
 
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from tenfold.core.ids import TenantId
-from tenfold.jobs.types import Ended, ParkedCall, Ticket
+from tenfold.jobs.types import Ended, Job, JobEvent, JobPage, NewJob, Progress, QueueState, Result, State, Work
 
 
-class ParkedRows(Protocol):
+class JobRows(Protocol):
     """Every method raises StoreUnavailable while the database is away; it may have done its work all the same, and can
-    be called again. What is asked of another tenant's ticket finds nothing."""
+    be called again. What is asked of another tenant's job finds nothing. All times are the database's."""
 
-    async def add(self, call: ParkedCall, *, keep_s: float, most: int, most_bytes: int) -> Ticket | None:
-        """The ticket of the call, which is there already when it was parked before. None: so many calls of the tenant
-        wait, or so many bytes of them, that there is no room; however many ask at once, there are never more."""
-        ...
-
-    async def find(self, tenant_id: TenantId, call_id: UUID) -> Ticket | None: ...
-
-    async def page(self, tenant_id: TenantId, *, before: UUID | None, limit: int) -> list[Ticket]:
-        """The newest first, from before this one on; without their replies."""
-        ...
-
-    async def load(self, tenant_id: TenantId, call_id: UUID) -> ParkedCall | None:
-        """What is to be asked; None unless it waits."""
-        ...
-
-    async def finish(
+    async def add(
         self,
         tenant_id: TenantId,
-        call_id: UUID,
-        state: Ended,
+        jobs: Sequence[NewJob],
         *,
-        http_status: int,
-        keep_s: float,
-        error_code: str | None = None,
-        reply: bytes | None = None,
-    ) -> bool:
-        """The call has ended; its body is dropped, and its ticket kept for so long. False: it does not wait, and what
-        came of it stays."""
+        weight: int,
+        most: int,
+        most_bytes: int,
+        holder: UUID | None = None,
+    ) -> list[Job | None]:
+        """In their order, all of one tenant, all in one transaction. A job that is there already (by id, or by
+        `dedup`) is told as it is. None: so many of the tenant wait, or so many bytes of input, that there is no room.
+        `holder`: begun already, by this worker, with fence 1, unless an order_key makes it wait. `weight` is the
+        tenant's share of the workers."""
         ...
 
-    async def remove(self, tenant_id: TenantId, call_id: UUID) -> bool:
-        """With all that is kept of it, in whatever state. False: there is none."""
+    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
+        """Jobs that are due, for this worker from now on. Tenants by turns, each as often as its weight says; of one
+        tenant the highest priority first, then the oldest. However many claim at once, each job is one's. One that
+        waits behind another of its order_key is not claimed."""
+        ...
+
+    async def work(self, tenant_id: TenantId, job_id: UUID, holder: UUID) -> Work | None:
+        """A job that was added with `holder`. None: it is not this one's (any more)."""
+        ...
+
+    async def finish(self, work: Work, holder: UUID, state: Ended, result: Result, **error: str) -> bool:
+        """With its last event, `result.then` and the `error` (`code`, `message`) of a failed one, in one transaction.
+        False: the job was lost to another worker, and nothing is written."""
+        ...
+
+    async def retry(self, work: Work, holder: UUID, delay_s: float, *, cost_nano: int, code: str, message: str) -> bool:
+        """Once more, after so long. False as for `finish`."""
+        ...
+
+    async def give_back(self, work: Work, holder: UUID) -> bool:
+        """As if it had not been claimed: the worker is stopping. False as for `finish`."""
+        ...
+
+    async def tell(
+        self, work: Work, holder: UUID, progress: Progress | None, events: Sequence[tuple[str, bytes]]
+    ) -> bool:
+        """Progress and events (kind, data), which followers are hinted of. False as for `finish`."""
+        ...
+
+    async def beat(self, holder: UUID, *, slots: int, busy: int, ended: int) -> QueueState:
+        """This worker lives and has ended so many jobs since it joined. What is due becomes ready to be claimed. The
+        state is that of all tenants (`dead` is 0)."""
+        ...
+
+    async def leave(self, holder: UUID) -> None:
+        """An orderly end."""
+        ...
+
+    async def take_over(self, *, dead_after_s: float, then: Callable[[str], str | None]) -> int:
+        """The jobs of workers not seen for so long are ready to be claimed again; one that has now crashed for the
+        MAX_CRASHES-th time ends as failed (code `poison`) instead. `then` tells, of the kind of a job that so ends,
+        the kind of the job that follows it, as in `Jobs`. How many jobs."""
+        ...
+
+    async def find(self, tenant_id: TenantId, job_id: UUID) -> Job | None: ...
+
+    async def result(self, tenant_id: TenantId, job_id: UUID) -> bytes | None:
+        """Of one that is done."""
+        ...
+
+    async def input(self, tenant_id: TenantId, job_id: UUID) -> bytes | None: ...
+
+    async def page(
+        self, tenant_id: TenantId, *, state: State | None, kind: str | None, before: UUID | None, limit: int
+    ) -> list[Job]:
+        """The newest first, from before this one on."""
+        ...
+
+    async def events(self, tenant_id: TenantId, job_id: UUID, *, after: int, limit: int) -> list[JobEvent]: ...
+
+    async def cancel(self, tenant_id: TenantId, job_id: UUID, *, then: Sequence[NewJob] = ()) -> Job | None:
+        """One that waits is cancelled at once, with `then`; of one that runs the wish is noted, which its worker sees
+        at its next `tell` or heartbeat; one that has ended stays as it is. None: there is none."""
+        ...
+
+    async def wanted_cancelled(self, holder: UUID) -> list[tuple[TenantId, UUID]]:
+        """Of the jobs this worker has, those that somebody wants cancelled."""
+        ...
+
+    async def redrive(self, tenant_id: TenantId, job_id: UUID) -> Job | None:
+        """A failed one waits again, with all its attempts; its cost so far stays. None: there is none that failed."""
+        ...
+
+    async def discard(self, tenant_id: TenantId, job_id: UUID) -> bool:
+        """An ended one is deleted with all that is kept of it. False: there is none."""
+        ...
+
+    async def failed_ids(self, tenant_id: TenantId, *, kind: str | None, limit: int) -> list[UUID]:
+        """The oldest first."""
+        ...
+
+    async def state(self, tenant_id: TenantId | None) -> QueueState:
+        """Of one tenant, or (None) of all together; workers, slots and drain are always all."""
         ...
 
     async def tenants_expired(self) -> list[TenantId]:
-        """Where something has expired."""
+        """Where ended jobs were kept long enough."""
         ...
 
-    async def expire(self, tenant_id: TenantId, *, keep_s: float, limit: int) -> int:
-        """Of up to `limit` that waited too long the bodies are dropped and the tickets kept for so long; up to as many
-        that were kept long enough are deleted. How many of both."""
+    async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
+        """Deletes up to so many of them; how many there were."""
         ...
+
+
+class JobContext(Protocol):
+    """What a handler sees of the job it does. See tenfold.jobs.worker."""
+
+    @property
+    def work(self) -> Work: ...
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody wants it cancelled. Then the handler's task is cancelled, too; it may tidy up, and raises
+        CancelledError (the job is cancelled) or returns a Result (it was done after all)."""
+        ...
+
+    def key(self, step: str) -> str:
+        """The Idempotency-Key of a step: the same whoever does the job, however often."""
+        ...
+
+    async def progress(self, stage: str = "", done: int = 0, total: int | None = None) -> None:
+        """Cheap: written at most a few times a second. Raises JobLost."""
+        ...
+
+    async def emit(self, data: bytes) -> None:
+        """An "output" event; followers see it within about 0.2 s. Raises JobLost."""
+        ...
+
+    async def flush(self) -> None:
+        """What was told is in the database. Raises JobLost, StoreUnavailable."""
+        ...
+
+
+class JobLost(Exception):
+    """Another worker has the job: this one stops, and writes nothing."""
+
+
+class Handler(Protocol):
+    """Does the jobs of one kind. May be called more than once for the same job: what it does is repeatable, and what is
+    paid for goes by `JobContext.key`."""
+
+    kind: str
+    after_death: str | None  # the kind of the job that follows one that failed or was poison; its input is the job's id
+
+    async def run(self, job: JobContext) -> Result:
+        """Raises a TenfoldError: tried again if it is `retryable` and attempts are left (`retry_after_s` is heeded),
+        else the job has failed. Any other exception is a bug: failed at once, and logged."""
+        ...
+
+
+class Jobs(Protocol):
+    """See tenfold.jobs.handlers.JobService."""
+
+    async def enqueue(self, new: NewJob) -> Job:
+        """Accepted: it is in the database. Raises InvalidRequest (no such kind), TooLarge, RateLimited (the tenant's
+        queue is full), Overloaded (the queues are), with `retry_after_s` of the drain rate; StoreUnavailable."""
+        ...
+
+    async def start(self, new: NewJob) -> Job:
+        """The same, for one that somebody waits for: begun at once in this process if it has a free slot."""
+        ...
+
+    async def get(self, tenant_id: TenantId, job_id: UUID) -> Job:
+        """Raises NotFound, StoreUnavailable."""
+        ...
+
+    async def result(self, tenant_id: TenantId, job_id: UUID) -> bytes | None: ...
+
+    async def input(self, tenant_id: TenantId, job_id: UUID) -> bytes | None: ...
+
+    async def list(
+        self,
+        tenant_id: TenantId,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> JobPage:
+        """The newest first. Raises InvalidRequest, StoreUnavailable."""
+        ...
+
+    async def cancel(self, tenant_id: TenantId, job_id: UUID, *, then: Sequence[NewJob] = ()) -> Job:
+        """Raises NotFound, Conflict (it has ended otherwise), StoreUnavailable."""
+        ...
+
+    def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncIterator[JobEvent]:
+        """Its events from after this one on, as they come, to the last one of a job that has ended. While nothing
+        happens nothing is asked. Raises NotFound; StoreUnavailable only where the first look fails."""
+        ...
+
+    async def wait(self, tenant_id: TenantId, job_id: UUID, timeout_s: float) -> Job:
+        """As it is when it has ended, or after so long."""
+        ...
+
+    async def redrive(self, tenant_id: TenantId, job_id: UUID) -> Job:
+        """Raises NotFound, Conflict (it is no dead letter)."""
+        ...
+
+    async def redrive_all(self, tenant_id: TenantId, *, kind: str | None = None) -> int: ...
+
+    async def discard(self, tenant_id: TenantId, job_id: UUID) -> None:
+        """Raises NotFound, Conflict (it has not ended)."""
+        ...
+
+    async def discard_all(self, tenant_id: TenantId, *, kind: str | None = None) -> int:
+        """Dead letters only."""
+        ...
+
+    async def state(self, tenant_id: TenantId | None) -> QueueState: ...
+
+
+Weight = Callable[[TenantId], int]

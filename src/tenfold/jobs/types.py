@@ -1,83 +1,126 @@
-"""The values of parked calls: what is kept of a call that is to be asked later, and the ticket it is known by."""
+"""The values of durable work. Values only."""
 
-import re
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from tenfold.core.call import CallOptions, Operation
-from tenfold.core.ids import KeyId, TenantId, UserId
+from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.principal import Principal
 
-State = Literal["waiting", "done", "failed", "expired"]
-Ended = Literal["done", "failed"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+"""`failed` is the dead letter: it stays with its cause until it is redriven or discarded, or its time is over."""
 
-KEEP_S = 7 * 86_400
-"""How long a call waits at most, and how long the ticket can be read once it has ended."""
+Ended = Literal["done", "failed", "cancelled"]
+ENDED: frozenset[str] = frozenset({"done", "failed", "cancelled"})
 
-MAX_WAITING = 1_000  # calls of one tenant
-MAX_WAITING_BYTES = 64 * 1024 * 1024  # of their bodies
-MAX_BODY_BYTES = 1024 * 1024  # of one call
+KEEP_S = 7 * 86_400.0
+KEEP_DEAD_S = 30 * 86_400.0
+MAX_INPUT_BYTES = 4 * 1024 * 1024
+MAX_RESULT_BYTES = 16 * 1024 * 1024
+MAX_CRASHES = 3  # workers that died with the job: then it is poison
+MAX_PRIORITY = 9
+USUAL_PRIORITY = 4
 
-_TICKET = re.compile(r"tkt_([0-9a-f]{32})")
+
+class NewJob(Struct, frozen=True, kw_only=True):
+    """What is asked for. `input` means something to the handler of `kind` alone."""
+
+    kind: str  # of the handler that does it, at most 40 characters
+    principal: Principal  # on whose behalf; the job is its tenant's
+    input: bytes = b""
+    id: UUID = field(default_factory=uuid7)  # added twice, it is there once
+    subject: str | None = None  # the public id of what it works on (resp_..., batch_...)
+    priority: int = USUAL_PRIORITY  # 0 to 9; the larger goes first, inside its tenant
+    delay_s: float = 0.0  # not before so long
+    max_attempts: int = 5  # attempts that end in an error which may pass
+    give_up_s: float | None = None  # after its creation no attempt begins; None: as long as there are attempts
+    first_retry_s: float = 1.0  # doubles with each attempt, with jitter
+    most_retry_s: float = 300.0
+    dedup: str | None = None  # of jobs of a tenant and kind with the same one there is one, as long as it is kept
+    order_key: str | None = None  # jobs of a tenant with the same one are done one after the other, in the order of ids
+    keep_s: float = KEEP_S  # how long it can be read once it has ended
 
 
-class ParkedCall(Struct, frozen=True, kw_only=True):
-    """A call as it was asked. `body` is kept whole, since it has to be asked again, until the call has ended."""
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far it is. `total` None: not known; then nothing tells when it will be ready."""
+
+    stage: str = ""
+    done: int = 0
+    total: int | None = None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A job as it is now. `attempts`: how often it was begun. `waited_s`: from when it was due to its (last) start."""
 
     tenant_id: TenantId
-    id: UUID  # the call's: parked twice, it is there once
-    key_id: KeyId | None
-    user_id: UserId | None
-    operation: Operation
-    dialect: str
-    model: str
-    options: CallOptions  # what still holds for a call that is asked later
-    body: bytes
-
-
-class Ticket(Struct, frozen=True, kw_only=True):
-    """What may be known of a parked call. `reply` is the body of the answer, in the dialect of the call."""
-
-    tenant_id: TenantId
-    call_id: UUID
+    id: UUID
+    kind: str
     state: State
-    operation: str
-    dialect: str
-    model: str
-    feature: str | None
+    subject: str | None
+    priority: int
     created_at: datetime
-    expires_at: datetime  # waiting: not asked after this; ended: not to be read after this
-    ended_at: datetime | None = None
-    http_status: int | None = None
-    error_code: str | None = None
-    reply: bytes | None = None
+    run_at: datetime  # queued: not before this
+    started_at: datetime | None  # the last attempt
+    ended_at: datetime | None
+    expires_at: datetime | None  # ended: deleted after this
+    attempts: int
+    max_attempts: int
+    crashes: int  # attempts that ended with their worker
+    progress: Progress
+    cost_nano: int  # of all attempts so far, 10^-9 USD
+    cancel_requested: bool
+    version: int  # grows with whatever is told of it: its ETag
+    error_code: str | None = None  # of the last attempt that failed
+    error_message: str | None = None
+    eta_s: float | None = None  # running, with a total: what is left at the rate so far
 
     @property
-    def id(self) -> str:
-        return ticket_id(self.call_id)
-
-    @property
-    def location(self) -> str:
-        """Where it can be asked after."""
-        return ticket_location(self.id)
+    def ended(self) -> bool:
+        return self.state in ENDED
 
 
-class TicketPage(Struct, frozen=True, kw_only=True):
-    items: list[Ticket]
+class Work(Struct, frozen=True, kw_only=True):
+    """A claimed job: what a worker needs to do it. `fence` is the number of the claim: whoever has an older one has
+    lost the job, and nothing it writes is kept."""
+
+    job: Job
+    principal: Principal
+    input: bytes
+    fence: int
+    new: NewJob  # as it was asked for: attempts, delays
+
+
+class JobEvent(Struct, frozen=True, kw_only=True):
+    """What was told while the job ran, numbered from 1 without gaps. `kind` is "progress", "output" or "ended"."""
+
+    seq: int
+    kind: str
+    data: bytes
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What came of an attempt. `then` are jobs (of the same tenant) that are there if, and only if, this end is."""
+
+    output: bytes = b""
+    cost_nano: int = 0
+    then: tuple[NewJob, ...] = ()
+
+
+class JobPage(Struct, frozen=True, kw_only=True):
+    items: list[Job]
     cursor: str | None  # of the next page
 
 
-def ticket_id(call_id: UUID) -> str:
-    return f"tkt_{call_id.hex}"
+class QueueState(Struct, frozen=True, kw_only=True):
+    """How full the queues are. `drain_per_s`: jobs that all workers together ended a second, of late."""
 
-
-def ticket_location(ticket: str) -> str:
-    return f"/api/v1/tickets/{ticket}"
-
-
-def call_id_of(ticket: str) -> UUID | None:
-    """None: it is no ticket's id."""
-    found = _TICKET.fullmatch(ticket)
-    return None if found is None else UUID(found[1])
+    waiting: int  # due, and nobody works on them
+    later: int  # not due yet
+    running: int
+    workers: int
+    slots: int
+    drain_per_s: float
+    oldest_wait_s: float
+    dead: int  # dead letters, of the tenant asked for

@@ -9,7 +9,7 @@ from msgspec import structs
 from tenfold.core.clock import Clock
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId
-from tenfold.jobs.types import Ended, ParkedCall, Ticket
+from tenfold.jobs.parked.types import Ended, ParkedCall, Ticket
 
 
 class FakeParkedRows:

@@ -13,8 +13,8 @@ from msgspec import structs
 from tenfold.core.call import Call, CallOptions
 from tenfold.core.errors import InvalidRequest, NotFound, Overloaded, StoreUnavailable, TooLarge
 from tenfold.core.ids import TenantId
-from tenfold.jobs.ports import ParkedRows
-from tenfold.jobs.types import (
+from tenfold.jobs.parked.ports import ParkedRows
+from tenfold.jobs.parked.types import (
     KEEP_S,
     MAX_BODY_BYTES,
     MAX_WAITING,

@@ -8,8 +8,8 @@ from tenfold.core.clock import FakeClock
 from tenfold.core.errors import InvalidRequest, NotFound, Overloaded, StoreUnavailable, TooLarge
 from tenfold.core.ids import KeyId, TenantId, uuid7
 from tenfold.core.principal import Principal
-from tenfold.jobs.fake import FakeParkedRows
-from tenfold.jobs.handlers import Tickets
+from tenfold.jobs.parked.fake import FakeParkedRows
+from tenfold.jobs.parked.handlers import Tickets
 
 ACME = Principal(tenant_id=TenantId(uuid7()), tenant_slug="acme", key_id=KeyId(uuid7()))
 OTHER = structs.replace(ACME, tenant_id=TenantId(uuid7()))

@@ -6,7 +6,7 @@ import msgspec
 
 from tenfold.core.call import CallOptions
 from tenfold.core.ids import KeyId, TenantId, UserId
-from tenfold.jobs.types import Ended, ParkedCall, Ticket
+from tenfold.jobs.parked.types import Ended, ParkedCall, Ticket
 from tenfold.store import Row, Store
 
 _STATE = "CASE WHEN state = 'waiting' AND expires_at <= now() THEN 'expired' ELSE state END AS state"

@@ -8,9 +8,9 @@ import pytest
 
 from tenfold.core.clock import FakeClock
 from tenfold.core.ids import TenantId, uuid7
-from tenfold.jobs.fake import FakeParkedRows
-from tenfold.jobs.ports import ParkedRows
-from tenfold.jobs.queries import PostgresParkedRows
+from tenfold.jobs.parked.fake import FakeParkedRows
+from tenfold.jobs.parked.ports import ParkedRows
+from tenfold.jobs.parked.queries import PostgresParkedRows
 from tenfold.store import Store
 from tests.ledger.samples import add_tenant
 

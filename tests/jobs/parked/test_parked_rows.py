@@ -9,11 +9,11 @@ import pytest
 
 from tenfold.core.call import CallOptions
 from tenfold.core.ids import KeyId, TenantId, UserId, uuid7
-from tenfold.jobs.handlers import expire_tickets
-from tenfold.jobs.queries import PostgresParkedRows
-from tenfold.jobs.types import ParkedCall, Ticket
+from tenfold.jobs.parked.handlers import expire_tickets
+from tenfold.jobs.parked.queries import PostgresParkedRows
+from tenfold.jobs.parked.types import ParkedCall, Ticket
 from tenfold.store import Store
-from tests.jobs.conftest import Parked
+from tests.jobs.parked.conftest import Parked
 from tests.ledger.samples import add_tenant
 
 KEEP_S = 1000.0
