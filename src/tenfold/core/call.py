@@ -77,6 +77,7 @@ class CallOptions(Struct, frozen=True, kw_only=True):
     explain: frozenset[str] = frozenset()  # words of Tenfold-Explain
     traceparent: str | None = None  # W3C trace context of the client
     upstream_headers: tuple[tuple[bytes, bytes], ...] = ()  # the client's, carried where dialects match
+    upstream_key: str | None = None  # of a step of a job: every attempt's Idempotency-Key at the provider begins so
 
 
 DEFAULT_OPTIONS = CallOptions()

@@ -14,6 +14,7 @@ TenfoldError                    status  code                  retryable
 |- Conflict                     409     conflict              no
 |  |- IdempotencyInFlight       409     idempotency_in_flight yes
 |  |- IdempotencyInterrupted    409     idempotency_interrupted no
+|  |  |- IdempotencyReplyLost   409     idempotency_interrupted no
 |- TooLarge                     413     request_too_large     no
 |- IdempotencyMismatch          422     idempotency_mismatch  no
 |- RateLimited                  429     rate_limit_exceeded   yes
@@ -31,7 +32,9 @@ TenfoldError                    status  code                  retryable
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 
 class TenfoldError(Exception):
@@ -133,6 +136,11 @@ class IdempotencyInterrupted(Conflict):
     once. It is not asked again under the same key."""
 
     code = "idempotency_interrupted"
+    first: "tuple[UUID, datetime] | None" = None  # id and time of that call, as on its receipt
+
+
+class IdempotencyReplyLost(IdempotencyInterrupted):
+    """The first call with this `Idempotency-Key` was answered and charged, and its reply was too large to be kept."""
 
 
 class TooLarge(TenfoldError):

@@ -32,6 +32,7 @@ from tenfold.providers.facts import REQUEST_ID, attempt_id
 from tenfold.providers.ports import Exchange, Headers, WireRequest, was_sent
 
 DEADLINE = b"tenfold-deadline-ms"
+IDEMPOTENCY_KEY = b"idempotency-key"
 
 _CARRIED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"openai-processing-", b"openai-version")
 _PLAIN = frozenset((b"content-type", b"content-length", b"connection", b"date", b"transfer-encoding", b"server"))
@@ -364,6 +365,8 @@ class Attempts:
         carried: Headers = [(REQUEST_ID, attempt_id(call.request_id, attempt.number).encode())]
         if call.options.upstream_headers and question.speaks(target):
             carried += call.options.upstream_headers
+        if call.options.upstream_key is not None:
+            carried.append((IDEMPOTENCY_KEY, f"{call.options.upstream_key}.{attempt.number}".encode()))
         if call.deadline is not None:
             left_ms = max(1, int((call.deadline - perf_counter()) * 1000))
             carried.append((DEADLINE, b"%d" % left_ms))

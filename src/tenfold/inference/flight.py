@@ -159,7 +159,7 @@ class Flights:
     """The flights of this process: begun, found by what they answer, and waited for at the end."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Flight] = {}
         self._by_key: dict[Hashable, Flight] = {}
         self._closed = False
 
@@ -181,9 +181,16 @@ class Flights:
         if key is not None:
             self._by_key[key] = flight
         flight.task = asyncio.create_task(self._run(flight, fly, key), name=f"inference.flight.{call.request_id}")
-        self._tasks.add(flight.task)
-        flight.task.add_done_callback(self._tasks.discard)
+        self._tasks[flight.task] = flight
+        flight.task.add_done_callback(self._tasks.pop)
         return flight
+
+    async def stop(self, call: Call) -> None:
+        """The flight of this call, also one that goes on by itself; returns when it has settled."""
+        for task, flight in list(self._tasks.items()):
+            if flight.call is call:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def aclose(self, timeout_s: float) -> None:
         """No more flights; those in the air get so long to end by themselves."""

@@ -16,6 +16,7 @@ from tenfold.core.errors import (
     IdempotencyInFlight,
     IdempotencyInterrupted,
     IdempotencyMismatch,
+    IdempotencyReplyLost,
     StoreUnavailable,
     TenfoldError,
     UpstreamError,
@@ -45,7 +46,7 @@ _REFUSALS: Final[dict[Found, Callable[[], TenfoldError]]] = {
         "The first call with this Idempotency-Key was broken off after the provider may have been asked; it is charged"
         " once and has no result. To ask again, use another key."
     ),
-    "too_large": lambda: IdempotencyInterrupted(
+    "too_large": lambda: IdempotencyReplyLost(
         "The first call with this Idempotency-Key was answered and charged, but its reply was too large to be kept. To"
         " ask again, use another key."
     ),
@@ -102,7 +103,10 @@ class KeyedReply:
         self._claim = None
         if claimed.reply is not None:
             return claimed.reply
-        raise _REFUSALS[claimed.found]()
+        refusal = _REFUSALS[claimed.found]()
+        if isinstance(refusal, IdempotencyInterrupted):
+            refusal.first = claimed.first
+        raise refusal
 
     # -- what the stages call --------------------------------------------------------------------
 

@@ -56,7 +56,8 @@ class FakeIdempotencyRows:
         elif row.state == "in_flight" and row.claim.call_id == claim.call_id:
             answer = Claimed(found="new")
         else:
-            answer = Claimed(found=row.state, reply=row.reply)
+            first = None if row.state == "done" else (row.claim.call_id, row.claim.call_at)
+            answer = Claimed(found=row.state, reply=row.reply, first=first)
         self._answer()
         return answer
 

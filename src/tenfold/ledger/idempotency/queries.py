@@ -23,8 +23,8 @@ RETURNING TRUE
 """
 
 FIND = """
-SELECT request_hash, call_id, state, ended, http_status, stream, model, provider, upstream_model, upstream_request_id,
-       ignored, body
+SELECT request_hash, call_id, call_at, state, ended, http_status, stream, model, provider, upstream_model,
+       upstream_request_id, ignored, body
 FROM idempotency_keys WHERE tenant_id = $1 AND key = $2
 """
 
@@ -162,7 +162,9 @@ def _claimed(claim: Claim, row: Row) -> Claimed:
     if row["request_hash"] != claim.request_hash:
         return Claimed(found="mismatch")
     if row["state"] != "done":
-        return Claimed(found="new" if row["call_id"] == claim.call_id else row["state"])
+        if row["call_id"] == claim.call_id:
+            return Claimed(found="new")
+        return Claimed(found=row["state"], first=(row["call_id"], row["call_at"]))
     return Claimed(
         found="done",
         reply=StoredReply(

@@ -49,6 +49,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
     found: Found
     reply: StoredReply | None = None
+    first: tuple[UUID, datetime] | None = None  # id and `at` of the call that has, or had, the key
 
 
 def key_digest(key: str) -> bytes:

@@ -12,6 +12,8 @@ from tenfold.ledger.reports.counting import adjustment
 from tenfold.ledger.reports.ports import ReportRows
 from tenfold.ledger.reports.types import MAX_PAGE, Adjustment, Counted, Range
 
+_NOTHING = Cost(input_nano=0, output_nano=0, total_nano=0)
+
 Pricing = Callable[[Counted, Usage], Cost | None]
 """What this usage costs at the prices of the call's time. None: no price is known."""
 
@@ -36,6 +38,10 @@ class ReceiptCorrections:
             receipt.tenant_id, receipt.id, receipt.at, source=source, usage=usage, cost=cost
         )
         return done is not None
+
+    async def void(self, tenant_id: TenantId, receipt_id: UUID, receipt_at: datetime, *, source: str) -> None:
+        """It used nothing and cost nothing after all. Raises NotFound, StoreUnavailable."""
+        await self.correct_receipt(tenant_id, receipt_id, receipt_at, source=source, usage=Usage(), cost=_NOTHING)
 
     async def correct_receipt(
         self,
