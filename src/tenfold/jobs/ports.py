@@ -7,7 +7,20 @@ from typing import Protocol
 from uuid import UUID
 
 from tenfold.core.ids import TenantId
-from tenfold.jobs.types import Ended, Job, JobEvent, JobPage, NewJob, Progress, QueueState, Result, State, Work
+from tenfold.jobs.types import (
+    DeadLetters,
+    Ended,
+    Held,
+    Job,
+    JobEvent,
+    JobPage,
+    NewJob,
+    Progress,
+    QueueState,
+    Result,
+    State,
+    Work,
+)
 
 
 class JobRows(Protocol):
@@ -54,9 +67,10 @@ class JobRows(Protocol):
         ...
 
     async def tell(
-        self, work: Work, holder: UUID, progress: Progress | None, events: Sequence[tuple[str, bytes]]
+        self, work: Work, holder: UUID, progress: Progress | None, events: Sequence[tuple[str, bytes]], *, after: int
     ) -> bool:
-        """Progress and events (kind, data), which followers are hinted of. False as for `finish`."""
+        """Progress and events (kind, data), which followers are hinted of. `after`: the number of the last event before
+        these, so that what is told again after StoreUnavailable is there once. False as for `finish`."""
         ...
 
     async def beat(self, holder: UUID, *, slots: int, busy: int, ended: int) -> QueueState:
@@ -71,7 +85,8 @@ class JobRows(Protocol):
     async def take_over(self, *, dead_after_s: float, then: Callable[[str], str | None]) -> int:
         """The jobs of workers not seen for so long are ready to be claimed again; one that has now crashed for the
         MAX_CRASHES-th time ends as failed (code `poison`) instead. `then` tells, of the kind of a job that so ends,
-        the kind of the job that follows it, as in `Jobs`. How many jobs."""
+        the kind of the job that follows it, as in `Handler.after_death`. How many jobs. Nobody is dead before the
+        database itself has been up for so long: till then it is the database that could not see them."""
         ...
 
     async def find(self, tenant_id: TenantId, job_id: UUID) -> Job | None: ...
@@ -95,8 +110,9 @@ class JobRows(Protocol):
         at its next `tell` or heartbeat; one that has ended stays as it is. None: there is none."""
         ...
 
-    async def wanted_cancelled(self, holder: UUID) -> list[tuple[TenantId, UUID]]:
-        """Of the jobs this worker has, those that somebody wants cancelled."""
+    async def held(self, holder: UUID) -> list[Held]:
+        """The jobs this worker has, as the database sees it, and which of them somebody wants cancelled. It tells of
+        claims whose answer was lost, and of jobs that were taken over."""
         ...
 
     async def redrive(self, tenant_id: TenantId, job_id: UUID) -> Job | None:
@@ -109,6 +125,10 @@ class JobRows(Protocol):
 
     async def failed_ids(self, tenant_id: TenantId, *, kind: str | None, limit: int) -> list[UUID]:
         """The oldest first."""
+        ...
+
+    async def dead_letters(self, *, older_than_s: float) -> list[DeadLetters]:
+        """Of each tenant that has failed jobs which ended so long ago, how many those are. At most 1,000 tenants."""
         ...
 
     async def state(self, tenant_id: TenantId | None) -> QueueState:
@@ -146,6 +166,10 @@ class JobContext(Protocol):
 
     async def emit(self, data: bytes) -> None:
         """An "output" event; followers see it within about 0.2 s. Raises JobLost."""
+        ...
+
+    def spent(self, cost_nano: int) -> None:
+        """The attempt has cost so much more (10^-9 USD): kept also if it fails. `Result.cost_nano` comes on top."""
         ...
 
     async def flush(self) -> None:

@@ -90,6 +90,22 @@ class Work(Struct, frozen=True, kw_only=True):
     input: bytes
     fence: int
     new: NewJob  # as it was asked for: attempts, delays
+    events: int = 0  # the number of its last event so far
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """That a worker has a job."""
+
+    tenant_id: TenantId
+    job_id: UUID
+    fence: int
+    cancel_requested: bool
+
+
+class DeadLetters(Struct, frozen=True, kw_only=True):
+    tenant_id: TenantId
+    count: int
+    oldest_age_s: float  # since it failed
 
 
 class JobEvent(Struct, frozen=True, kw_only=True):
