@@ -27,7 +27,6 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.ports import ClientDialect
-from tenfold.jobs.ports import JobContext
 
 MOST_ROUNDS = 4  # a step that was interrupted so often ends in the error that says so
 _NOT_ASKED = (StoreUnavailable, Overloaded, IdempotencyInFlight)
@@ -76,6 +75,13 @@ class Estimates(Protocol):
         ...
 
 
+class Cancellable(Protocol):
+    """What is looked at of a job. See tenfold.jobs.ports.JobContext."""
+
+    @property
+    def cancelled(self) -> bool: ...
+
+
 class BackgroundCaller:
     """`heeds_keys`: whether all providers of a model give the first answer to a request that comes again with the same
     `Idempotency-Key`. `repeat` False: what was interrupted is not asked again, and ends in that error."""
@@ -103,7 +109,7 @@ class BackgroundCaller:
         *,
         key: str,
         options: CallOptions = DEFAULT_OPTIONS,
-        job: JobContext | None = None,
+        job: Cancellable | None = None,
     ) -> Call:
         """The call when it has ended, well or not: an error is on it, and `responder` has it as the dialect says it.
         Raises StoreUnavailable, Overloaded, IdempotencyInFlight: nothing was asked, try again later. Cancelled, a call

@@ -166,6 +166,11 @@ class Flights:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def calls(self) -> list[Call]:
+        """Those that are in the air."""
+        return [flight.call for flight in self._tasks.values()]
+
     def find(self, key: Hashable) -> Flight | None:
         """A flight that a newcomer can still join. Listen to it at once: it may end with the next step."""
         flight = self._by_key.get(key)
