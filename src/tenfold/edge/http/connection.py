@@ -252,6 +252,8 @@ class Connection(asyncio.Protocol):
             if not unsent and (silent > limits.linger_silence_s or total > most):
                 self.abort()
         elif incoming is not None:
+            if incoming.switched:
+                return  # its own pings tell
             if self._reading and (silent > limits.body_silence_s or total > limits.body_s):
                 incoming.fail_body(RequestTimeout("The request body did not arrive in time."))
         elif self._active is None and not unsent:

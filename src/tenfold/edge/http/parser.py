@@ -51,6 +51,7 @@ class RequestParser:
         "_room",
         "_taker",
         "_target",
+        "_tunnel",
         "_unframed",
         "client",
         "incoming",
@@ -69,6 +70,7 @@ class RequestParser:
         self._fresh = 0  # length of the slice, while no request began in it
         self._unframed = 0  # bytes of a head, or since the last piece of a body; 0 between requests
         self._replay: bytes | None = None  # a head to parse again, without the offer to change the protocol
+        self._tunnel: Request | None = None  # what comes behind it is not HTTP
 
     @property
     def in_head(self) -> bool:
@@ -76,6 +78,9 @@ class RequestParser:
 
     def feed(self, data: bytes | memoryview) -> None:
         if self._unframed or self.incoming is not None:
+            if self._tunnel is not None:
+                self._tunnel.feed(bytes(data))
+                return
             self._unframed += len(data)
             self._fresh = 0
         else:
@@ -88,7 +93,11 @@ class RequestParser:
         except httptools.HttpParserError as error:
             self._fail(_refusal(error))
             return
-        if behind is not None:
+        if behind is not None and self._tunnel is not None:
+            self.incoming = self._tunnel
+            if behind < len(data):
+                self._tunnel.feed(bytes(data[behind:]))
+        elif behind is not None:
             self._feed_again(bytes(data[behind:]))
         elif self._unframed > self._limits.max_head_bytes:
             self._fail(HEAD_TOO_LARGE)
@@ -96,6 +105,7 @@ class RequestParser:
     def close(self) -> None:
         """The parser of httptools holds this object's methods: a cycle that would wait for the garbage collector."""
         del self._http
+        self._tunnel = self.incoming = None
 
     # -- httptools ---------------------------------------------------------------------------
 
@@ -133,9 +143,12 @@ class RequestParser:
         http11 = version == "1.1"
         if not http11 and version != "1.0":
             raise Refused(UNKNOWN_VERSION)
+        socket = False
         if b"upgrade" in headers and parser.should_upgrade():
-            self._replay = _without_upgrade(parser.get_method(), target, version, headers)
-            return
+            socket = http11 and parser.get_method() == b"GET" and _offers_websocket(headers)
+            if not socket:
+                self._replay = _without_upgrade(parser.get_method(), target, version, headers)
+                return
         if http11 and b"host" not in headers:
             raise Refused(NO_HOST)
         if b"transfer-encoding" in headers:
@@ -157,6 +170,10 @@ class RequestParser:
             client=self.client,
             max_unread=self._limits.max_unread_bytes,
         )
+        if socket:
+            request.offers_websocket = True
+            request.keep_alive = False  # whether it is taken or not, no request comes behind it
+            self._tunnel = request
         taker.arrived(request)
 
     def on_body(self, body: bytes) -> None:
@@ -178,7 +195,7 @@ class RequestParser:
         self._taker.failed(refusal, incoming)
 
     def _feed_again(self, rest: bytes) -> None:
-        """No other protocol is spoken here, so the request is answered as what it is (RFC 9110, section 7.8). llhttp
+        """No other protocol but WebSocket is spoken here, so the request is answered as what it is (RFC 9110, section 7.8). llhttp
         gives its body up for the other protocol, hence the head comes a second time, to a new parser. Java's client
         offers HTTP/2 like this with every request."""
         head, self._replay = self._replay, None
@@ -196,6 +213,12 @@ def _head_size(target: bytes, headers: dict[bytes, bytes]) -> int:
 def _without_upgrade(method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]) -> bytes:
     lines = [b"%b: %b\r\n" % header for header in headers.items() if header[0] != b"upgrade"]
     return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version.encode(), b"".join(lines))
+
+
+def _offers_websocket(headers: dict[bytes, bytes]) -> bool:
+    """Without a body, which would stand where the other protocol begins (RFC 6455, section 4.1)."""
+    bodyless = b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
+    return bodyless and headers[b"upgrade"].lower() == b"websocket"
 
 
 def _origin_form(target: bytes, headers: dict[bytes, bytes]) -> bytes:

@@ -1,6 +1,7 @@
 """One request and the reply to it. Handlers see this and nothing of the connection."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -20,6 +21,7 @@ _STATUS_LINES = _StatusLines(
     (status.value, f"HTTP/1.1 {status.value} {status.phrase}\r\n") for status in HTTPStatus if status.value >= 200
 )
 _WITHOUT_BODY = frozenset({204, 304})  # RFC 9110, section 6.4.1
+_SWITCH = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -68,6 +70,7 @@ class Request:
         "_failure",
         "_max_unread",
         "_reader",
+        "_taker",
         "_wire",
         "begun",
         "client",
@@ -77,6 +80,7 @@ class Request:
         "http11",
         "keep_alive",
         "method",
+        "offers_websocket",
         "path",
         "query",
     )
@@ -105,6 +109,7 @@ class Request:
         self.begun = False  # the reply's status line is written
         self.finished = False  # all of the reply is written
         self.complete = False  # all of the body is here
+        self.offers_websocket = False  # see `switch`
         self._chunked = False
         self._bodyless = False  # of the reply
         self._continued = False  # the client was told to send the body
@@ -112,6 +117,7 @@ class Request:
         self._buffered = 0
         self._failure: TenfoldError | None = None  # why the body will never be here
         self._max_unread = max_unread
+        self._taker: Callable[[bytes], None] | None = None  # of what comes behind a switch of protocols
         self._reader: asyncio.Future[None] | None = None
 
     def header(self, name: bytes) -> str | None:
@@ -158,7 +164,10 @@ class Request:
         return 0 if length is None else int(length) - self._buffered
 
     def feed(self, data: bytes) -> None:
-        """A piece of the body arrived."""
+        """A piece of the body arrived, or of what is behind it in another protocol."""
+        if self._taker is not None:
+            self._taker(data)
+            return
         if not self._buffered:
             self._body = data
         elif isinstance(self._body, bytearray):
@@ -235,6 +244,30 @@ class Request:
             self.finished = True
             if self._chunked and not self._wire.closed and not self._bodyless:
                 self._wire.write(b"0\r\n\r\n")
+
+    def send_now(self, data: bytes) -> None:
+        """A piece of a stream for which nobody waits: dropped where the client does not take what it has."""
+        if self.begun and not (self.finished or self._bodyless or self._wire.closed or self._wire.write_paused):
+            self._wire.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def switch(self, headers: str, take: Callable[[bytes], None]) -> Wire:
+        """Changes the protocol, which the client must have offered: `take` gets all that it sends from here on, and
+        what is written to the wire goes out as it is. The connection ends with the handler. Raises ClientGone."""
+        if not self.offers_websocket:
+            raise RuntimeError("the client offers no other protocol")
+        self._begin()
+        self.finished = True
+        self._wire.write(f"{_SWITCH}{headers}{self._wire.date_line}\r\n".encode("latin-1"))
+        self._taker = take
+        if self._buffered:
+            take(bytes(self._body))
+            self._body, self._buffered = b"", 0
+        self._wire.resume_reading()
+        return self._wire
+
+    @property
+    def switched(self) -> bool:
+        return self._taker is not None
 
     def abort(self) -> None:
         """Drop the connection: the client sees that the reply is not whole."""
