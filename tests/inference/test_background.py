@@ -188,3 +188,17 @@ async def test_a_cancelled_job_ends_its_call_and_a_stopped_worker_does_not(wante
     assert len(world.pipeline.flights) == (0 if wanted else 1)
     await world.pipeline.aclose(0)
     world.assert_settled()
+
+
+async def test_what_failed_and_was_paid_is_asked_anew_by_the_next_attempt_of_the_job() -> None:
+    broken = streamed("openai", stop_at=sum(map(len, FRAMES["openai"][:-2])), then="reset")
+    world = World({"openai": [broken, streamed("openai")]})
+    body = asking("openai", stream=True)
+    first = await ask(world, BackgroundCaller(world.pipeline), body=body)
+    again = await ask(world, BackgroundCaller(world.pipeline), body=body)
+    third = await ask(world, BackgroundCaller(world.pipeline), body=body)
+    assert first.status == "cut"
+    assert first.cost_nano
+    assert (again.status, third.status) == ("ok", "ok")
+    keys = [dict(request.headers)[b"idempotency-key"] for request in world.sent]
+    assert keys == [b"job_1/answer.0", b"job_1/answer:1.0"]

@@ -147,6 +147,7 @@ class Call:
     attempts: int = 0  # requests sent to providers for this call
     degraded: tuple[Step, ...] = ()  # the steps of the fallback chain that were taken, in order
     ticket: str | None = None  # under which the call was parked
+    replayed: bool = False  # the reply is that of an earlier call with the same Idempotency-Key
     earlier_nano: int = 0  # what earlier attempts are known to have cost whose replies could not be used
     earlier_usage: Usage | None = None  # and what they used
     # 6 validate

@@ -28,7 +28,7 @@ from tenfold.core.principal import Principal
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.ports import ClientDialect
 
-MOST_ROUNDS = 4  # a step that was interrupted so often ends in the error that says so
+MOST_ROUNDS = 12  # a step that was interrupted, or failed, so often ends in the error that says so
 _NOT_ASKED = (StoreUnavailable, Overloaded, IdempotencyInFlight)
 
 
@@ -97,7 +97,7 @@ class BackgroundCaller:
         self._pipeline = pipeline
         self._estimates = estimates
         self._heeds_keys = heeds_keys
-        self._rounds = MOST_ROUNDS if repeat else 1
+        self._repeat = repeat
 
     async def call(
         self,
@@ -112,19 +112,20 @@ class BackgroundCaller:
         job: Cancellable | None = None,
     ) -> Call:
         """The call when it has ended, well or not: an error is on it, and `responder` has it as the dialect says it.
+        What failed and was paid for all the same is asked anew when the step is called again.
         Raises StoreUnavailable, Overloaded, IdempotencyInFlight: nothing was asked, try again later. Cancelled, a call
         of a job that somebody wants cancelled ends at once; any other goes on, and whoever has the job next finds its
         result."""
         interrupted: list[tuple[UUID, datetime]] = []
-        for number in range(self._rounds):
+        upstream_key = key
+        for number in range(MOST_ROUNDS):
+            of_round = key if number == 0 else f"{key}:{number}"
             call = Call(
                 principal=principal,
                 operation=operation,
                 dialect=dialect.name,
                 body=body,
-                options=structs.replace(
-                    options, idempotency_key=key if number == 0 else f"{key}:{number}", upstream_key=key
-                ),
+                options=structs.replace(options, idempotency_key=of_round, upstream_key=upstream_key),
             )
             try:
                 await self._pipeline.serve(call, dialect, responder)
@@ -135,10 +136,15 @@ class BackgroundCaller:
             error = call.error
             if isinstance(error, _NOT_ASKED) and call.asked is None:
                 raise error
-            if not isinstance(error, IdempotencyInterrupted) or isinstance(error, IdempotencyReplyLost):
+            if error is not None and call.replayed:  # this attempt is the one after it
+                upstream_key = f"{key}:{number + 1}"
+            elif isinstance(error, IdempotencyInterrupted) and not isinstance(error, IdempotencyReplyLost):
+                if not self._repeat:
+                    break
+                if error.first is not None:
+                    interrupted.append(error.first)
+            else:
                 break
-            if error.first is not None:
-                interrupted.append(error.first)
         if interrupted and call.error is None and self._heeds_keys(call.model):
             await self._take_back(principal.tenant_id, interrupted)
         return call

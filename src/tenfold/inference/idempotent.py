@@ -206,6 +206,7 @@ async def replay(call: Call, reply: StoredReply, responder: Responder) -> None:
     if reply.provider is not None:
         call.served_by = served_by(reply.provider, reply.upstream_model or "")
     call.cost_nano = call.input_cost_nano = call.output_cost_nano = 0
+    call.replayed = True
     if reply.ended != "ok":
         call.error = UpstreamError("The first call with this Idempotency-Key failed.", status=reply.http_status)
     call.http_status = reply.http_status

@@ -32,6 +32,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     input: bytes = b""
     id: UUID = field(default_factory=uuid7)  # added twice, it is there once
     subject: str | None = None  # the public id of what it works on (resp_..., batch_...)
+    facts: dict[str, str] = field(default_factory=dict)  # what may be told of it beside; small
     priority: int = USUAL_PRIORITY  # 0 to 9; the larger goes first, inside its tenant
     delay_s: float = 0.0  # not before so long
     max_attempts: int = 5  # attempts that end in an error which may pass
@@ -72,6 +73,7 @@ class Job(Struct, frozen=True, kw_only=True):
     cost_nano: int  # of all attempts so far, 10^-9 USD
     cancel_requested: bool
     version: int  # grows with whatever is told of it: its ETag
+    facts: dict[str, str] = field(default_factory=dict)  # as it was asked for
     error_code: str | None = None  # of the last attempt that failed
     error_message: str | None = None
     eta_s: float | None = None  # running, with a total: what is left at the rate so far
