@@ -7,7 +7,7 @@ from tenfold import __version__
 from tenfold.core.errors import UpstreamError
 from tenfold.core.write_batch import WriteBatch
 from tenfold.providers.ports import NEVER_SENT, Headers
-from tenfold.providers.transport.connecting import open_connection, tls_context
+from tenfold.providers.transport.connecting import Resolve, open_connection, tls_context
 from tenfold.providers.transport.connection import Connection
 from tenfold.providers.transport.exchange import HttpExchange
 from tenfold.providers.transport.headers import PreparedHeaders, encode, encode_target
@@ -25,6 +25,7 @@ class HttpClient:
     `tls`: for https origins; by default the system's authorities and the host name are verified (`tls_context`).
     `batch`: the writes of its event loop; an own one when nobody shares.
     `proxy`: `http://[user:password@]host[:port]`. The environment is not read.
+    `resolve`: in place of the system's look-up, for each connection that is opened; of the proxy, where there is one.
 
     One retry is made here, of a GET: when a connection that had served before is found closed, within a second and
     before any byte of a reply. That is a server that hung up on an idle connection as the request was on its way. It
@@ -41,9 +42,11 @@ class HttpClient:
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
         batch: WriteBatch | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         self.origin = origin
         self._batch = batch
+        self._resolve = resolve
         self._limits = limits or Limits()
         self._timeouts = timeouts or Timeouts()
         self._tls = (tls or tls_context()) if origin.scheme == "https" else None
@@ -146,6 +149,7 @@ class HttpClient:
             proxy=self._proxy,
             tls=self._tls,
             timeout_s=self._timeouts.connect_s,
+            resolve=self._resolve,
         )
 
     # -- request heads -------------------------------------------------------------------------

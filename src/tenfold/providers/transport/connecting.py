@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 Address = tuple[int, Any]  # family, and what `sock_connect` takes for it
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+"""Where a host and port are reached. What it gives is connected to, and is not looked up again."""
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -34,13 +36,19 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 
 async def open_connection(
-    make: Callable[[], _P], *, origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, timeout_s: float
+    make: Callable[[], _P],
+    *,
+    origin: Origin,
+    proxy: Proxy | None,
+    tls: ssl.SSLContext | None,
+    timeout_s: float,
+    resolve: Resolve | None = None,
 ) -> _P:
-    """A connected `make()`. Raises UpstreamUnavailable, UpstreamTimeout."""
+    """A connected `make()`. Raises UpstreamUnavailable, UpstreamTimeout; what `resolve` raises."""
     host = origin.host
     try:
         async with asyncio.timeout(timeout_s):
-            return await _open(make, origin, proxy, tls)
+            return await _open(make, origin, proxy, tls, resolve or look_up)
     except TimeoutError as error:
         raise UpstreamTimeout(f"connecting to {host} took longer than {timeout_s:g} s") from error
     except ssl.SSLCertVerificationError as error:
@@ -52,10 +60,12 @@ async def open_connection(
         raise UpstreamUnavailable(f"cannot connect to {host}{via}: {_reason(error)}") from error
 
 
-async def _open(make: Callable[[], _P], origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None) -> _P:
+async def _open(
+    make: Callable[[], _P], origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, resolve: Resolve
+) -> _P:
     loop = asyncio.get_running_loop()
     next_hop = proxy or origin
-    sock = await connect_first(loop, await _resolve(loop, next_hop.host, next_hop.port))
+    sock = await connect_first(loop, await resolve(next_hop.host, next_hop.port))
     try:
         _tune(sock)
         if proxy is not None and tls is not None:
@@ -84,14 +94,16 @@ def _tune(sock: socket.socket) -> None:
 # -- name lookup and happy eyeballs --------------------------------------------------------------
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
-    """Addresses in the order to try them: the system's, with the families in turn (RFC 8305, section 4)."""
+async def look_up(host: str, port: int) -> list[Address]:
+    """Addresses in the order to try them: the system's, with the families in turn (RFC 8305, section 4). Raises
+    OSError."""
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
         pass
     else:  # no thread for what needs no lookup
         return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
+    loop = asyncio.get_running_loop()
     found: list[Address] = [
         (family, address) for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     ]

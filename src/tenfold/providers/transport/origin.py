@@ -53,6 +53,20 @@ class Origin:
         return f"{self.scheme}://{self.authority}{self.base_path}"
 
 
+def split_url(url: str) -> tuple[Origin, str]:
+    """Of a whole URL: where it leads, and what is asked for there (path and query). Raises InvalidOrigin."""
+    if "#" in url or not _URL.fullmatch(url):
+        raise InvalidOrigin("the URL must be printable ASCII without spaces, and have no fragment")
+    try:
+        parts = urlsplit(url)
+        origin = Origin.parse(f"{parts.scheme}://{parts.netloc}")
+    except InvalidOrigin as error:
+        raise InvalidOrigin(str(error).replace("the base URL", "the URL")) from None
+    except ValueError as error:
+        raise InvalidOrigin("the URL has no valid host and port") from error
+    return origin, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
     """An HTTP proxy, spoken to in plain HTTP: CONNECT for https origins, absolute-form for http ones."""
