@@ -2,7 +2,7 @@
 (`Handler`). `fake.FakeJobRows` is the in-memory twin of `queries.PostgresJobRows`, under one contract suite.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -181,6 +181,14 @@ class JobLost(Exception):
     """Another worker has the job: this one stops, and writes nothing."""
 
 
+class JobCancelled(Exception):
+    """What a handler raises in CancelledError's place, if the end of a cancelled job has something to say."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
+
+
 class Handler(Protocol):
     """Does the jobs of one kind. May be called more than once for the same job: what it does is repeatable, and what is
     paid for goes by `JobContext.key`."""
@@ -230,7 +238,7 @@ class Jobs(Protocol):
         """Raises NotFound, Conflict (it has ended otherwise), StoreUnavailable."""
         ...
 
-    def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         """Its events from after this one on, as they come, to the last one of a job that has ended. While nothing
         happens nothing is asked. Raises NotFound; StoreUnavailable only where the first look fails."""
         ...
@@ -254,6 +262,32 @@ class Jobs(Protocol):
         ...
 
     async def state(self, tenant_id: TenantId | None) -> QueueState: ...
+
+
+class Hints(Protocol):
+    """Of the database: `store.Store` is one. A hint may be lost; whoever waits for one looks by himself, too."""
+
+    async def listen(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Raises StoreUnavailable, and goes on trying. After the connection was lost, calls with ""."""
+        ...
+
+
+READY = "tenfold_jobs"  # a hint: some job can be claimed
+TOLD = "tenfold_job_events"  # a hint "<tenant>:<job>": something was told of it, or it has ended
+
+
+class Observer(Protocol):
+    """Who counts and measures. Must not raise."""
+
+    def started(self, work: Work, waited_s: float) -> None:
+        """`waited_s`: from when it was due to its start."""
+        ...
+
+    def ended(self, work: Work, how: str, ran_s: float) -> None:
+        """`how`: done, failed, cancelled; retried, given_back, lost."""
+        ...
+
+    def taken_over(self, jobs: int) -> None: ...
 
 
 Weight = Callable[[TenantId], int]
