@@ -1,0 +1,84 @@
+"""The seams of this part: responses at rest (`ResponseRows`; `fake.FakeResponseRows` is the in-memory twin of
+`queries.PostgresResponseRows`, under one contract suite), and the little that is needed of the dialect (`Codec`)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from tenfold.core.ids import TenantId
+from tenfold.inference.ports import ClientDialect
+from tenfold.inference.responses.types import Echo, JsonObject, Keyed, Link, NewResponse, Status, StoredResponse
+from tenfold.jobs.types import JobEvent
+
+
+class ResponseRows(Protocol):
+    """Every method raises StoreUnavailable while the database is away; it may have done its work all the same, and can
+    be called again. What is asked of another tenant's response finds nothing, and so does what has expired."""
+
+    async def add(self, new: NewResponse, *, keep_s: float, key_s: float) -> StoredResponse:
+        """The response, unless one of this id, or of this key, is there already: then that one. A key is known for
+        `key_s`."""
+        ...
+
+    async def keyed(self, tenant_id: TenantId, key: bytes, *, key_s: float) -> Keyed | None: ...
+
+    async def find(self, tenant_id: TenantId, response_id: UUID) -> StoredResponse | None: ...
+
+    async def chain(self, tenant_id: TenantId, response_id: UUID, *, most: int, most_bytes: int) -> list[Link]:
+        """This response, the one it goes on from, and so on, at most so many of them; with what they hold, as long as
+        that is together no more than so many bytes, and one without it at the end where it is."""
+        ...
+
+    async def begin(self, tenant_id: TenantId, response_id: UUID) -> StoredResponse | None:
+        """It is in progress, if it had not ended or had died of its job. As it is now; None: there is none."""
+        ...
+
+    async def finish(
+        self,
+        tenant_id: TenantId,
+        response_id: UUID,
+        status: Status,
+        response: bytes | None,
+        *,
+        cost_nano: int = 0,
+        died: bool = False,
+    ) -> bool:
+        """It has ended so. `response` None: the object stays as it is. False: it had ended before, or there is none,
+        and nothing is written."""
+        ...
+
+    async def amend(self, tenant_id: TenantId, response_id: UUID, response: bytes, *, cost_nano: int) -> bool:
+        """What came of one that was cancelled, until then."""
+        ...
+
+    async def remove(self, tenant_id: TenantId, response_id: UUID) -> StoredResponse | None:
+        """As it was. None: there is none."""
+        ...
+
+    async def tenants_expired(self) -> list[TenantId]: ...
+
+    async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
+        """Deletes up to so many that have expired; how many there were."""
+        ...
+
+
+class Codec(Protocol):
+    """How responses are spoken. Pure; implemented in `edge.dialects.responses`."""
+
+    def dialect(self, echo: Echo) -> ClientDialect:
+        """That of one request, whose reply says this of itself."""
+        ...
+
+    def input_items(self, request: JsonObject) -> list[JsonObject]:
+        """The input of a request as items with ids, as the API lists them. Raises InvalidRequest."""
+        ...
+
+    def accepted(self, request: JsonObject, echo: Echo) -> JsonObject:
+        """The Response object of a request that waits: `queued`, without output."""
+        ...
+
+
+class EventRows(Protocol):
+    """What was told of a job so far. See tenfold.jobs.ports.JobRows."""
+
+    async def events(self, tenant_id: TenantId, job_id: UUID, *, after: int, limit: int) -> Sequence[JobEvent]: ...
