@@ -28,10 +28,9 @@ from tenfold.inference.output.expected import Expected
 from tenfold.inference.policy import Hedge, Policy
 from tenfold.inference.ports import ClientDialect, Kill, Sender
 from tenfold.inference.route import Choice, Plan, Target
-from tenfold.providers.facts import REQUEST_ID, attempt_id
+from tenfold.providers.facts import DEADLINE, REQUEST_ID, attempt_id
 from tenfold.providers.ports import Exchange, Headers, WireRequest, was_sent
 
-DEADLINE = b"tenfold-deadline-ms"
 IDEMPOTENCY_KEY = b"idempotency-key"
 
 _CARRIED_PREFIXES = (b"x-ratelimit-", b"ratelimit", b"anthropic-ratelimit-", b"openai-processing-", b"openai-version")

@@ -17,6 +17,9 @@ REQUEST_ID = b"x-client-request-id"
 """Carries our id of a request to the provider: OpenAI documents it (ASCII, at most 512 characters, unique for each
 request); others ignore it."""
 
+DEADLINE = b"tenfold-deadline-ms"
+"""Carries the milliseconds that are left of the call, to an upstream that is a Tenfold itself."""
+
 NEVER_SERVED = "request_not_found"
 
 
