@@ -195,9 +195,9 @@ class RequestParser:
         self._taker.failed(refusal, incoming)
 
     def _feed_again(self, rest: bytes) -> None:
-        """No other protocol but WebSocket is spoken here, so the request is answered as what it is (RFC 9110, section 7.8). llhttp
-        gives its body up for the other protocol, hence the head comes a second time, to a new parser. Java's client
-        offers HTTP/2 like this with every request."""
+        """No other protocol but WebSocket is spoken here, so the request is answered as what it is (RFC 9110, section
+        7.8). llhttp gives its body up for the other protocol, hence the head comes a second time, to a new parser.
+        Java's client offers HTTP/2 like this with every request."""
         head, self._replay = self._replay, None
         if head is None:
             self._fail(NO_TUNNEL)
