@@ -1,7 +1,7 @@
 """One request and the reply to it. Handlers see this and nothing of the connection."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -70,6 +70,7 @@ class Request:
         "_failure",
         "_max_unread",
         "_reader",
+        "_taken",
         "_taker",
         "_wire",
         "begun",
@@ -115,6 +116,7 @@ class Request:
         self._continued = False  # the client was told to send the body
         self._body: bytes | bytearray = b""  # one piece, or joined: a list of tiny chunks would take 30 times its bytes
         self._buffered = 0
+        self._taken = 0  # of the body, by `pieces`
         self._failure: TenfoldError | None = None  # why the body will never be here
         self._max_unread = max_unread
         self._taker: Callable[[bytes], None] | None = None  # of what comes behind a switch of protocols
@@ -139,20 +141,45 @@ class Request:
         body, self._body = bytes(self._body), b""
         return body
 
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it comes, instead of `body`: while nobody asks for the next piece the client is left waiting.
+        Raises as `body`."""
+        self._ask_for_it(limit)
+        while True:
+            if self._buffered:
+                piece, self._body = bytes(self._body), b""
+                self._taken += self._buffered
+                self._buffered = 0
+                if self._taken > limit:
+                    raise _too_large(limit)
+                yield piece
+            elif self.complete:
+                self._wire.resume_reading()  # as for `body`
+                return
+            else:
+                await self._more()
+
     async def _rest(self, limit: int) -> None:
-        if self._buffered + self.missing > limit:
-            raise _too_large(limit)
-        if not self._buffered and not self.begun and not self._continued and self._expects_continue():
-            self._continued = True
-            self._wire.write(_CONTINUE)
+        self._ask_for_it(limit)
         while not self.complete:
             if self._buffered > limit:
                 raise _too_large(limit)
-            if self._failure is not None:
-                raise self._failure
-            self._reader = asyncio.get_running_loop().create_future()
-            self._wire.resume_reading()
-            await self._reader
+            await self._more()
+
+    def _ask_for_it(self, limit: int) -> None:
+        if self._buffered + self.missing > limit:
+            raise _too_large(limit)
+        waits = self._expects_continue() and not (self.complete or self._buffered or self.begun or self._continued)
+        if waits:
+            self._continued = True
+            self._wire.write(_CONTINUE)
+
+    async def _more(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._reader = asyncio.get_running_loop().create_future()
+        self._wire.resume_reading()
+        await self._reader
 
     def _expects_continue(self) -> bool:
         return self.http11 and self.headers.get(b"expect", b"").lower() == b"100-continue"
@@ -161,7 +188,7 @@ class Request:
     def missing(self) -> int:
         """Bytes of the body that are still to come, as far as the client said."""
         length = self.headers.get(b"content-length")
-        return 0 if length is None else int(length) - self._buffered
+        return 0 if length is None else int(length) - self._buffered - self._taken
 
     def feed(self, data: bytes) -> None:
         """A piece of the body arrived, or of what is behind it in another protocol."""

@@ -1,0 +1,1 @@
+"""The routes `/v1/batches` as OpenAI documents them."""

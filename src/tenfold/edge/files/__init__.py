@@ -1,0 +1,1 @@
+"""The routes `/v1/files` as OpenAI documents them."""
