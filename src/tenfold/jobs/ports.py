@@ -264,8 +264,8 @@ class Jobs(Protocol):
     async def state(self, tenant_id: TenantId | None) -> QueueState: ...
 
 
-class Hints(Protocol):
-    """Of the database: `store.Store` is one. A hint may be lost; whoever waits for one looks by himself, too."""
+class HintFeed(Protocol):
+    """Where hints are heard: `store.Store` is one. A hint may be lost; whoever waits for one looks by himself, too."""
 
     async def listen(self, channel: str, callback: Callable[[str], None]) -> None:
         """Raises StoreUnavailable, and goes on trying. After the connection was lost, calls with ""."""

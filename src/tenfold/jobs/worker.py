@@ -14,7 +14,7 @@ from tenfold.core.clock import Clock
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.jobs.attempt import Attempt
-from tenfold.jobs.ports import READY, Handler, Hints, JobRows, Observer
+from tenfold.jobs.ports import READY, Handler, HintFeed, JobRows, Observer
 from tenfold.jobs.types import Held, QueueState, Work
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class JobWorker:
         handlers: Iterable[Handler],
         *,
         clock: Clock,
-        hints: Hints | None = None,
+        hints: HintFeed | None = None,
         observer: Observer | None = None,
         slots: int = SLOTS,
         poll_s: float = POLL_S,
@@ -119,6 +119,12 @@ class JobWorker:
             attempt.give_back()
         task = asyncio.create_task(self._do(key, attempt), name=f"job-{work.job.kind}")
         self._attempts[key] = attempt, task
+
+    def want_cancelled(self, tenant_id: TenantId, job_id: UUID) -> None:
+        """The wish is in the database. If the job is here, nobody has to look for it."""
+        for key, (attempt, _) in list(self._attempts.items()):
+            if key[:2] == (tenant_id, job_id):
+                attempt.want_cancelled()
 
     # -- its life ----------------------------------------------------------------------------------
 
