@@ -6,7 +6,7 @@ everybody once in a while; it is no faster for 10,000 that wait than for a hundr
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from uuid import UUID
 
@@ -81,7 +81,7 @@ class Followers:
         elif (found := self._topics.get(payload)) is not None:
             found.hint()
 
-    async def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    async def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         """See `ports.Jobs.follow`."""
         known = False
         with self._topic(tenant_id, job_id) as topic:

@@ -4,7 +4,7 @@ It does no job: workers do (`tenfold.jobs.worker`).
 """
 
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from math import isfinite
 from typing import get_args
 from uuid import UUID
@@ -161,7 +161,7 @@ class JobService:
         more = len(found) > limit
         return JobPage(items=found[:limit], cursor=job_name(found[limit - 1].id) if more else None)
 
-    def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    def follow(self, tenant_id: TenantId, job_id: UUID, *, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         return self._followers.follow(tenant_id, job_id, after=after)
 
     async def wait(self, tenant_id: TenantId, job_id: UUID, timeout_s: float) -> Job:
