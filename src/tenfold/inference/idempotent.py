@@ -34,7 +34,15 @@ MAX_REPLY_BYTES = 4 * 1024 * 1024
 
 # What a piece of a stream holds that may be its last: the ends and the errors of the dialects. One that only looks so
 # waits for the piece after it.
-_MAY_END = (b"[DONE]", b"message_stop", b'"error"', b'"ended"', b'"failed"')
+_MAY_END = (
+    b"[DONE]",
+    b"message_stop",
+    b'"response.completed"',
+    b'"response.incomplete"',
+    b'"error"',
+    b'"ended"',
+    b'"failed"',
+)
 
 _LAST_RETRY_S = 10.0
 

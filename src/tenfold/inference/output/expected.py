@@ -17,7 +17,11 @@ _KEPT_BYTES = 32 * 1024 * 1024
 _DECODER = json.Decoder()
 
 # Where a client of each dialect wrote the schema.
-_PARAMS = {"openai": "response_format.json_schema.schema", "anthropic": "output_config.format.schema"}
+_PARAMS = {
+    "openai": "response_format.json_schema.schema",
+    "openai_responses": "text.format.schema",
+    "anthropic": "output_config.format.schema",
+}
 
 
 class Expected(Struct, frozen=True):

@@ -25,7 +25,7 @@ from tenfold.inference.output.expected import MOST_TEXT, Expected, Invalid, chec
 from tenfold.inference.output.mend import mend
 from tenfold.providers.ports import StreamDecoder
 
-_END = re.compile(rb"^(?:data: ?\[DONE\]|event: ?message_stop)", re.MULTILINE)
+_END = re.compile(rb"^(?:data: ?\[DONE\]|event: ?(?:message_stop|response\.(?:completed|incomplete)$))", re.MULTILINE)
 """Text cannot look like it: line breaks inside JSON are escaped."""
 
 _EXCUSED: frozenset[FinishReason] = frozenset({"tool_calls", "content_filter", "refusal", "pause"})

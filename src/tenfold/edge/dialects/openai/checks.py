@@ -127,7 +127,7 @@ def _decode(decoder: Decoder[T], body: bytes) -> T:
         return decoder.decode(body)
     except ValidationError as error:
         check_json(body)  # a key that came twice explains more than what its second value broke
-        raise _invalid(str(error)) from error
+        raise reworded(str(error)) from error
     except UnicodeDecodeError as error:
         raise InvalidRequest("We could not parse the JSON body of your request: it is not valid UTF-8.") from error
     except RecursionError as error:
@@ -136,7 +136,7 @@ def _decode(decoder: Decoder[T], body: bytes) -> T:
         raise InvalidRequest(f"We could not parse the JSON body of your request: {error}.") from error
 
 
-def _invalid(complaint: str) -> InvalidRequest:
+def reworded(complaint: str) -> InvalidRequest:
     """msgspec's complaint in OpenAI's words."""
     at = _AT.match(complaint)
     assert at is not None  # the pattern takes any text

@@ -17,7 +17,7 @@ _QUOTA = "insufficient_quota"  # OpenAI's word for money that has run out
 
 
 def encode_error(error: TenfoldError) -> bytes:
-    return json.encode({"error": _error_object(error)})
+    return json.encode({"error": error_object(error)})
 
 
 def error_frame(error: TenfoldError) -> bytes:
@@ -32,7 +32,7 @@ def restart_frame(provider: str, model: str, created_s: int) -> bytes:
     return sse(json.encode({**chunk, "choices": [], "tenfold": told}))
 
 
-def _error_object(error: TenfoldError) -> dict[str, Any]:
+def error_object(error: TenfoldError) -> dict[str, Any]:
     """A provider's own type and code are kept where it gave them. `details`, which OpenAI has not, tells of a refusal
     of ours what a program needs to act on it."""
     kind, code = None, None

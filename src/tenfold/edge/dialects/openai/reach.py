@@ -8,11 +8,11 @@ from tenfold.edge.dialects.openai.schema import AssistantMessage, ChatBody, Cont
 
 _TEXT = frozenset({"text", "refusal", "input_text", "output_text"})
 _OWN_TOOLS = frozenset({"function", "custom"})
-_ROUNDS = 10  # as Anthropic's servers; nobody else says how often theirs go round
-_PICTURE = re.compile(r"(?:data:image/|https?://[^?#]*\.(?:png|jpe?g|webp|gif|heic|heif)(?:[?#]|$))", re.IGNORECASE)
+ROUNDS = 10  # as Anthropic's servers; nobody else says how often theirs go round
+PICTURE = re.compile(r"(?:data:image/|https?://[^?#]*\.(?:png|jpe?g|webp|gif|heic|heif)(?:[?#]|$))", re.IGNORECASE)
 
 # Members beyond OpenAI's description that shape the answer and fetch nothing.
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     {
         "chat_template_kwargs",
         "enable_thinking",
@@ -45,10 +45,10 @@ def reach_of(chat: ChatBody, unknown: Collection[str]) -> Reach | None:
     """`unknown`: members of the body that ChatBody has no field for. None: nothing beside its text."""
     if (
         chat.web_search_options
-        or (unknown and not _HARMLESS.issuperset(unknown))
+        or (unknown and not HARMLESS.issuperset(unknown))
         or (chat.tools and any(type(tool.type) is str and tool.type not in _OWN_TOOLS for tool in chat.tools))
     ):
-        return Reach(windows=_ROUNDS, rounds=_ROUNDS, echoed=bool(chat.prediction))
+        return Reach(windows=ROUNDS, rounds=ROUNDS, echoed=bool(chat.prediction))
     images = image_bytes = 0
     more = False
     for message in chat.messages:
@@ -61,7 +61,7 @@ def reach_of(chat: ChatBody, unknown: Collection[str]) -> Reach | None:
                 if part.type in _TEXT:
                     continue
                 url = _image_url(part)
-                if url is None or not _PICTURE.match(url):
+                if url is None or not PICTURE.match(url):
                     more = True
                     continue
                 images += 1

@@ -1,0 +1,238 @@
+"""Items of the input: to canonical messages, and in the normal form they are stored and listed in."""
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from typing import Any
+
+from msgspec import DecodeError, json
+
+from tenfold.core.chat import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    JsonObject,
+    Message,
+    OpaquePart,
+    Part,
+    RefusalPart,
+    Role,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from tenfold.core.errors import UnsupportedParameter
+from tenfold.edge.dialects.responses.schema import Content, Item
+from tenfold.providers.openai.content import DIALECT as OPENAI
+from tenfold.providers.openai.content import split_data_url
+
+_SEAL = "tenfold1."
+_SEALED: json.Decoder[ThinkingPart | OpaquePart] = json.Decoder(ThinkingPart | OpaquePart)
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "reasoning": "rs",
+}
+_ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "developer"}
+
+
+# -- to messages -----------------------------------------------------------------------------
+
+
+def messages_of(given: str | list[Item] | None) -> list[Message]:
+    """The conversation: what the assistant thought, said and called in one go is one message. Raises
+    UnsupportedParameter."""
+    if given is None or isinstance(given, str):
+        return [Message(role="user", parts=[TextPart(text=given)])] if given else []
+    messages: list[Message] = []
+    turn: list[Part] = []
+    for number, item in enumerate(given):
+        param = f"input[{number}]"
+        parts = _assistant_parts(item, param)
+        if parts is None:
+            _end(turn, messages)
+            messages.append(_other_message(item, param))
+            continue
+        if _is_said(turn) and item.kind in ("message", "reasoning"):
+            _end(turn, messages)
+        turn += parts
+    _end(turn, messages)
+    return messages
+
+
+def _end(turn: list[Part], messages: list[Message]) -> None:
+    if turn:
+        messages.append(Message(role="assistant", parts=list(turn)))
+        turn.clear()
+
+
+def _is_said(turn: list[Part]) -> bool:
+    """The turn holds text and no calls: the next text is another message. Calls stay together, as their results
+    follow all of them."""
+    said = any(isinstance(part, TextPart | RefusalPart) for part in turn)
+    return said and not any(isinstance(part, ToolCallPart | OpaquePart) for part in turn)
+
+
+def _assistant_parts(item: Item, param: str) -> list[Part] | None:
+    """None for what is not the assistant's."""
+    match item.kind:
+        case "message" if item.role == "assistant":
+            return _content(item.content, f"{param}.content")
+        case "function_call":
+            return [
+                ToolCallPart(
+                    id=item.call_id or "",
+                    name=item.name or "",
+                    arguments=item.arguments or "",
+                    signature=item.thought_signature,
+                )
+            ]
+        case "custom_tool_call":
+            custom = {"name": item.name, "input": item.input}
+            return [OpaquePart(dialect=OPENAI, value={"id": item.call_id, "type": "custom", "custom": custom})]
+        case "reasoning":
+            thought = _thought(item)
+            return [] if thought == ThinkingPart() else [thought]
+    return None
+
+
+def _other_message(item: Item, param: str) -> Message:
+    if item.kind in ("function_call_output", "custom_tool_call_output"):
+        content = _content(item.output, f"{param}.output")
+        return Message(role="tool", parts=[ToolResultPart(call_id=item.call_id or "", content=content)])
+    return Message(role=_ROLES[item.role or "user"], parts=_content(item.content, f"{param}.content"))
+
+
+def _thought(item: Item) -> Part:
+    """As it was sealed here; a thought that another server sealed is only its text."""
+    sealed = unseal(item.encrypted_content)
+    if isinstance(sealed, OpaquePart):
+        return sealed
+    said = item.content if isinstance(item.content, list) and item.content else item.summary or []
+    text = "".join(part.text or "" for part in said)
+    if sealed is None:
+        return ThinkingPart(text=text)
+    return ThinkingPart(text=text, signature=sealed.signature, redacted=sealed.redacted)
+
+
+def _content(content: str | list[Content] | None, param: str) -> list[Part]:
+    if content is None or isinstance(content, str):
+        return [TextPart(text=content)] if content else []
+    return [_part(part, f"{param}[{number}]") for number, part in enumerate(content)]
+
+
+def _part(part: Content, param: str) -> Part:
+    match part.type:
+        case "input_text" | "output_text" | "text":
+            return TextPart(text=part.text or "")
+        case "refusal":
+            return RefusalPart(text=part.refusal or "")
+        case "input_image":
+            return _image(part, param)
+        case "input_file":
+            return _file(part)
+        case "input_audio" if part.input_audio is not None:
+            return AudioPart(data=part.input_audio.data, format=part.input_audio.format)
+    raise UnsupportedParameter(
+        f"Content of the type '{part.type[:60]}' is not known here: send it as text, image or file.", param=param
+    )
+
+
+def _image(part: Content, param: str) -> Part:
+    if part.image_url is None:
+        raise UnsupportedParameter(
+            "Images are not looked up by a file's id here: send `image_url`, a URL or `data:image/png;base64,...`.",
+            param=param,
+        )
+    media_type, data = split_data_url(part.image_url)
+    url = part.image_url if data is None else None
+    return ImagePart(url=url, media_type=media_type, data=data, detail=part.detail)
+
+
+def _file(part: Content) -> Part:
+    if part.file_data is not None:
+        media_type, data = split_data_url(part.file_data)
+        return FilePart(media_type=media_type, data=data or part.file_data, name=part.filename)
+    return FilePart(url=part.file_url, file_id=part.file_id, name=part.filename)
+
+
+# -- sealed thoughts -------------------------------------------------------------------------
+
+
+def seal(part: Part) -> str | None:
+    """What of a thought must come back unchanged for the model to go on with it, as `encrypted_content`: signatures
+    and what the provider encrypted. It is encoded, not encrypted. None: nothing must."""
+    match part:
+        case ThinkingPart(signature=None, redacted=None):
+            return None
+        case ThinkingPart():
+            kept: Part = ThinkingPart(signature=part.signature, redacted=part.redacted)
+        case OpaquePart() if _is_signature(part):
+            kept = part
+        case _:
+            return None
+    return _SEAL + urlsafe_b64encode(json.encode(kept)).decode()
+
+
+def unseal(text: str | None) -> ThinkingPart | OpaquePart | None:
+    """None for what was not sealed here."""
+    if text is None or not text.startswith(_SEAL):
+        return None
+    try:
+        part = _SEALED.decode(urlsafe_b64decode(text[len(_SEAL) :].encode()))
+    except (Base64Error, DecodeError, UnicodeError, ValueError, RecursionError):
+        return None
+    return part if isinstance(part, ThinkingPart) or _is_signature(part) else None
+
+
+def _is_signature(part: OpaquePart) -> bool:
+    """Gemini's signature of a text. Nothing else may come in sealed: it would not be accounted for."""
+    return part.dialect == "gemini" and part.value.keys() == {"text", "thoughtSignature"} and not part.value["text"]
+
+
+# -- the normal form -------------------------------------------------------------------------
+
+
+def input_items(request: JsonObject, salt: str) -> list[JsonObject]:
+    """The input of a checked request as ItemResource objects of OpenAI's API description, each with an id: its own, or
+    one made of `salt` (the response's id) and its place."""
+    given = request.get("input")
+    if not given:
+        return []
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    return [_normal(item, salt, number) for number, item in enumerate(given)]
+
+
+def _normal(item: JsonObject, salt: str, number: int) -> JsonObject:
+    said = {name: member for name, member in item.items() if member is not None}
+    kind = said.get("type", "message")
+    id_ = said.pop("id", None) or f"{_PREFIXES.get(kind, 'item')}_{_digest(salt, number)}"
+    out: JsonObject = {"id": id_, "type": kind, **said}
+    if kind == "message":
+        out["content"] = _normal_content(said["content"], said["role"])
+    if kind == "reasoning":
+        out.setdefault("summary", [])
+    if kind in ("function_call", "custom_tool_call", "message", "function_call_output", "custom_tool_call_output"):
+        out.setdefault("status", "completed")
+    return out
+
+
+def _normal_content(content: Any, role: str) -> list[JsonObject]:
+    kind = "output_text" if role == "assistant" else "input_text"
+    parts = [{"type": kind, "text": content}] if isinstance(content, str) else content
+    return [_whole(part) for part in parts]
+
+
+def _whole(part: JsonObject) -> JsonObject:
+    if part["type"] == "output_text":
+        return {"annotations": [], "logprobs": [], **part}
+    return {"detail": "auto", **part} if part["type"] == "input_image" else part
+
+
+def _digest(salt: str, number: int) -> str:
+    return hashlib.blake2b(f"{salt}:{number}".encode(), digest_size=16).hexdigest()
