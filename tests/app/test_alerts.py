@@ -13,7 +13,7 @@ from openai import InvalidWebhookSignatureError, OpenAI
 from tenfold.app.alerts import BATCH, MAX_TRIES, Alerts, endpoint_of, event
 from tenfold.app.setting_tables import AlertSettings
 from tenfold.app.settings import SettingsError
-from tenfold.app.webhook import Endpoint, Webhook, signature, signing_key
+from tenfold.app.webhook import Endpoint, Webhook
 from tenfold.core.clock import FakeClock, SystemClock
 from tenfold.core.errors import StoreUnavailable, UpstreamTimeout
 from tenfold.core.ids import TenantId, uuid7
@@ -22,6 +22,7 @@ from tenfold.ledger.budgets.fake import FakeBudgetRows
 from tenfold.ledger.budgets.types import Budget, BudgetAlert
 from tenfold.providers.transport import HttpClient
 from tenfold.providers.transport.fake import FakeReply, FakeTransport
+from tenfold.webhooks.signing import signature, signing_key
 from tests.ledger.samples import receipt
 from tests.support.http_server import Served
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from tenfold.core.ids import TenantId, uuid7
 
@@ -28,6 +28,7 @@ TEST_EVENT = "webhook.test"  # sent when somebody asks for it; not to be subscri
 
 MAX_ENDPOINTS = 50  # of a tenant
 MAX_REPLY_BYTES = 1024  # kept of what an endpoint answers
+MIN_FAILURES = 30  # attempts, before an endpoint is disabled: two rare events that failed do not make days of failing
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     old_secret: str | None = None  # signs as well, until
     old_secret_until: datetime | None = None
     failing_since: datetime | None = None  # nothing was taken since then
+    failures: int = 0  # attempts since then
     revision: int = 1  # grows with each change
 
     def wants(self, event_type: str) -> bool:
@@ -67,7 +69,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 DeliveryState = Literal["waiting", "delivered", "failed"]
-"""`waiting`: it is tried again. `failed`: it is given up until somebody asks for it."""
+"""`waiting`: it is tried again. `failed`: it is given up until somebody asks for it. `delivered`: it was taken, once at
+least; whatever is tried after that, it stays so."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -81,7 +84,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """An event on its way to an endpoint, as the log has it since its first attempt."""
+    """An event on its way to an endpoint, as the log has it since its first attempt. The log counts `attempts`."""
 
     tenant_id: TenantId
     id: UUID  # seen outside as dlv_<hex>; the first job's
@@ -91,10 +94,22 @@ class Delivery(Struct, frozen=True, kw_only=True):
     resource: str
     body: bytes
     state: DeliveryState
-    attempts: int
-    created_at: datetime
+    created_at: datetime  # of the event
     job_id: UUID  # that tries now, or tried last
-    last: Attempt | None = None
+    last: Attempt
+    attempts: int = 1
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What a job of KIND is to do: its input. `delivery_id` None: it is the job's own."""
+
+    endpoint_id: UUID
+    event_id: UUID
+    type: str
+    resource: str
+    created_at: datetime
+    body: Raw  # JSON, as it is signed and sent
+    delivery_id: UUID | None = None
 
 
 class DeliveryPage(Struct, frozen=True, kw_only=True):
@@ -104,4 +119,9 @@ class DeliveryPage(Struct, frozen=True, kw_only=True):
 
 class EndpointPage(Struct, frozen=True, kw_only=True):
     items: list[Endpoint]
+    cursor: str | None
+
+
+class AttemptPage(Struct, frozen=True, kw_only=True):
+    items: list[Attempt]
     cursor: str | None

@@ -55,8 +55,10 @@ class Origin:
 
 def split_url(url: str) -> tuple[Origin, str]:
     """Of a whole URL: where it leads, and what is asked for there (path and query). Raises InvalidOrigin."""
-    if "#" in url or not _URL.fullmatch(url):
-        raise InvalidOrigin("the URL must be printable ASCII without spaces, and have no fragment")
+    if not _URL.fullmatch(url):
+        raise InvalidOrigin("the URL holds characters that must be percent-encoded (or a name to write in punycode)")
+    if "#" in url:
+        raise InvalidOrigin("the URL must not have a fragment")
     try:
         parts = urlsplit(url)
         origin = Origin.parse(f"{parts.scheme}://{parts.netloc}")
