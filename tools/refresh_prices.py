@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def merge(genai: Any, litellm: list[Any], supplement: Any) -> tuple[list[Provide
             providers[provider_id] = with_mappings(providers[provider_id], flavor, entry["add"])
     notes = add_litellm(providers, litellm)
     add_limits(providers, genai, litellm)
+    add_batch_percents(providers, litellm)
     return [providers[name] for name in sorted(providers)], notes
 
 
@@ -262,6 +264,33 @@ def add_limits(providers: dict[str, ProviderPrices], genai: Any, rows: list[Any]
     for provider_id, sizes in found.items():
         provider = providers[provider_id]
         models = [replace(model, **sizes[model.id]) if model.id in sizes else model for model in provider.models]
+        providers[provider_id] = replace(provider, models=models)
+
+
+def add_batch_percents(providers: dict[str, ProviderPrices], rows: list[Any]) -> None:
+    """What the batch tier takes, in percent of the usual prices, rounded up; in place. Of several names that one rule
+    fits, and of input and output, the dearest. No tier that is no cheaper counts."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        ratios = [
+            Decimal(row[f"{key}_batches"]) / Decimal(row[key])
+            for key in ("input_cost_per_token", "output_cost_per_token")
+            if is_number(row.get(f"{key}_batches")) and is_number(row.get(key)) and row[key] > 0
+        ]
+        if not ratios or "litellm_provider" not in row:
+            continue
+        provider_id, name = litellm_name(row)
+        provider = providers.get(provider_id)
+        match = find_model(provider, providers, name) if provider else None
+        if match is not None:
+            known = found.setdefault(provider_id, {})
+            known[match.id] = max(known.get(match.id, 0), ceil(max(ratios) * 100))
+    for provider_id, percents in found.items():
+        provider = providers[provider_id]
+        models = [
+            replace(model, batch_percent=percents[model.id]) if 0 < percents.get(model.id, 0) < 100 else model
+            for model in provider.models
+        ]
         providers[provider_id] = replace(provider, models=models)
 
 

@@ -52,6 +52,10 @@ def sources(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
+def batches(input_price: float, output_price: float) -> dict[str, float]:
+    return {"input_cost_per_token_batches": input_price, "output_cost_per_token_batches": output_price}
+
+
 def genai_model(name: str, prices: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "match": {"starts_with": name}, "prices": prices}
 
@@ -223,3 +227,24 @@ def test_every_price_that_ships_is_sane() -> None:
                     )
                     assert starts == sorted(set(starts)) and all(start > 0 for start in starts), (provider.id, model)
                 assert (dated.from_time is None) == (dated.to_time is None)
+
+
+def test_what_a_batch_tier_takes_is_that_of_the_dearest_price(sources: tuple[Path, Path]) -> None:
+    rows = [
+        litellm_model("acme/tier", input=3e-06, output=6e-06, **batches(1.5e-06, 3.03e-06)),
+        litellm_model("acme/no-tier", input=3e-06, output=6e-06, **batches(1.5e-06, 6e-06)),
+        litellm_model("acme/big-1-20260101", input=4e-06, output=8e-06, **batches(2e-06, 4e-06)),
+    ]
+    litellm = [refresh_prices.parse(json.dumps(row).encode()) for row in rows]
+    genai = refresh_prices.parse(gzip.decompress(sources[0].read_bytes()))
+    found, _ = refresh_prices.merge(genai, litellm, {"mappings": [], "providers": []})
+    percents = {model.id: model.batch_percent for provider in found for model in provider.models}
+    assert percents == {"tier": 51, "no-tier": None, "big-1": 50, "claude-x": None}
+
+
+def test_the_tiers_of_the_file_that_ships() -> None:
+    prices = read_price_file()
+    assert models_of(prices, "openai")["gpt-4o-mini"].batch_percent == 50
+    percents = [model.batch_percent for model in models_of(prices, "anthropic").values() if model.batch_percent]
+    assert percents
+    assert set(percents) == {50}

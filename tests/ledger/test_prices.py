@@ -395,3 +395,23 @@ def test_there_is_no_float_in_the_arithmetic_of_money() -> None:
     source = inspect.getsource(prices_module)
     assert "/ " not in source.replace("// ", "")  # true division is where floats come from
     assert "round(" not in source
+
+
+# -- the batch tier --------------------------------------------------------------------------
+
+
+def test_a_batch_tier_takes_its_part_of_every_price_rounded_up() -> None:
+    rates = Rates(input=5, output=Tiered(base=7, tiers=[(100, 9)]), request=11)
+    priced = ModelPrices(id="m", match=Clause(equals="m"), prices=[DatedRates(rates=rates)], batch_percent=50)
+    found = book_of(priced).batch_quote("p", "m", AT)
+    assert found is not None
+    expected = quote(input=3, output=Tiered(base=4, tiers=[(100, 5)]), request=11)
+    for used in (Usage(input_tokens=1_000_000, output_tokens=10**6), Usage(input_tokens=50, output_tokens=10**9)):
+        assert found.cost(used) == expected.cost(used)
+
+
+def test_a_model_without_a_tier_has_no_price_there() -> None:
+    book = book_of(model("m", flat(1)))
+    assert book.batch_quote("p", "m", AT) is None
+    assert book.batch_quote("p", "unknown", AT) is None
+    assert book.batch_quote("nobody", "m", AT) is None

@@ -92,6 +92,7 @@ class ModelPrices(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = "genai-prices"
     max_input_tokens: int | None = None  # the context window, where that is the larger one
     max_output_tokens: int | None = None
+    batch_percent: int | None = None  # what the provider's own batch tier takes of each price; None: no tier is known
 
 
 class PathStep(Struct, frozen=True, kw_only=True):

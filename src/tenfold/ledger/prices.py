@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tenfold.core.money import from_usd
 from tenfold.core.usage import Usage
-from tenfold.ledger.data import DatedRates, ModelPrices, Price, PriceData, ProviderPrices, Rates, read_price_file
+from tenfold.ledger.data import (
+    DatedRates,
+    ModelPrices,
+    Price,
+    PriceData,
+    ProviderPrices,
+    Rates,
+    Tiered,
+    read_price_file,
+)
 from tenfold.ledger.usage import Extractor
 
 MILLION = 1_000_000
@@ -185,6 +194,13 @@ class PriceBook:
         self._quotes[key] = quote
         return quote
 
+    def batch_quote(self, provider_id: str, model: str, at: datetime) -> Quote | None:
+        """The price at the provider's own batch tier; None: no such price is known. Not cached: a batch asks once."""
+        prices = self._find(provider_id, model)
+        if prices is None or prices.batch_percent is None:
+            return None
+        return quote_at(prices, at, percent=prices.batch_percent)
+
     def limits(self, provider_id: str, model: str) -> Limits:
         """What the data knows of the model's size. Not cached: asked once for each target."""
         prices = self._find(provider_id, model)
@@ -230,18 +246,31 @@ def find_model(provider: ProviderPrices, providers: dict[str, ProviderPrices], m
     return None
 
 
-def quote_at(prices: ModelPrices, at: datetime) -> Quote:
-    """The quote of one moment, and how long it holds."""
+def quote_at(prices: ModelPrices, at: datetime, *, percent: int = 100) -> Quote:
+    """The quote of one moment, and how long it holds. `percent` of each price for tokens, rounded up."""
     now = at.astimezone(UTC)
     active = next((dated for dated in reversed(prices.prices) if _holds(dated, now)), prices.prices[0])
     changes = [moment for dated in prices.prices for moment in _changes(dated, now)]
     return Quote(
-        active.rates,
+        active.rates if percent == 100 else _part(active.rates, percent),
         model_id=prices.id,
         source=prices.source,
         valid_from=max((moment for moment in changes if moment <= now), default=None),
         valid_until=min((moment for moment in changes if moment > now), default=None),
     )
+
+
+def _part(rates: Rates, percent: int) -> Rates:
+    def part(amount: int) -> int:
+        return -(-amount * percent // 100)
+
+    def of(price: Price | None) -> Price | None:
+        if isinstance(price, Tiered):
+            return Tiered(base=part(price.base), tiers=[(start, part(amount)) for start, amount in price.tiers])
+        return None if price is None else part(price)
+
+    names = [name for name in Rates.__struct_fields__ if name != "request"]
+    return structs.replace(rates, **{name: of(getattr(rates, name)) for name in names})
 
 
 def _holds(dated: DatedRates, now: datetime) -> bool:
