@@ -125,3 +125,8 @@ class EndpointPage(Struct, frozen=True, kw_only=True):
 class AttemptPage(Struct, frozen=True, kw_only=True):
     items: list[Attempt]
     cursor: str | None
+
+
+class Redelivered(Struct, frozen=True, kw_only=True):
+    count: int
+    more: bool  # ask again for the rest

@@ -225,6 +225,16 @@ async def test_without_tls_goes_only_what_is_allowed() -> None:
         await post(GuardedClient(EgressGuard()), url)
 
 
+async def test_without_tls_goes_what_is_public_where_the_operator_says_so() -> None:
+    guard = EgressGuard(allow_http=True, look_up=Names(["93.184.215.14"]))
+    for port in ("", ":8080"):
+        await guard.check(f"http://hooks.example{port}/")
+    with pytest.raises(InvalidRequest, match="at port 443"):
+        await guard.check("http://hooks.example:443/")
+    with pytest.raises(InvalidRequest, match="no public address"):
+        await EgressGuard(allow_http=True, look_up=Names(["10.0.0.7"])).check("http://hooks.example/")
+
+
 async def test_redirects_are_not_followed() -> None:
     async with RawServer(always(whole(b"", status=b"302 Found", headers=b"location: http://10.0.0.7/\r\n"))) as server:
         client = GuardedClient(EgressGuard(allow=LOOPBACK))

@@ -23,7 +23,7 @@ from tenfold.providers.transport.types import Limits, Timeouts
 
 MAX_URL_CHARS = 2048
 LOOK_UP_S = 5.0
-FIRST_FREE_PORT = 1024  # ports below belong to services of the system: of them 443 alone
+FIRST_FREE_PORT = 1024  # ports below belong to services of the system: of them the scheme's own alone
 _LIMITS = Limits(max_connections=1, max_waiting=0, max_idle=0, max_head_bytes=16 * 1024)
 
 # https://www.iana.org/assignments/iana-ipv4-special-registry: what is not for everybody, and multicast.
@@ -81,12 +81,18 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 class EgressGuard:
     """`allow` are networks, such as "10.1.0.0/16", that may be reached although they are not public: at any port, and
-    without TLS. Raises ValueError for what is none. `look_up` raises OSError."""
+    without TLS; with `allow_http` public ones without TLS, too. Raises ValueError for what is no network. `look_up`
+    raises OSError."""
 
     def __init__(
-        self, *, allow: Iterable[str] = (), look_up: Callable[[str, int], Awaitable[list[Address]]] = look_up
+        self,
+        *,
+        allow: Iterable[str] = (),
+        allow_http: bool = False,
+        look_up: Callable[[str, int], Awaitable[list[Address]]] = look_up,
     ) -> None:
         self._allow: tuple[Network, ...] = tuple(ipaddress.ip_network(network) for network in allow)
+        self._allow_http = allow_http
         self._look_up = look_up
 
     async def check(self, url: str) -> None:
@@ -98,7 +104,7 @@ class EgressGuard:
         except UpstreamError as error:
             raise InvalidRequest(f"The URL cannot be called: {error.message}.", param="url") from None
         except (OSError, TimeoutError):
-            raise InvalidRequest(f"The URL cannot be called: {_nowhere(origin)}.", param="url") from None
+            raise InvalidRequest(f"The URL cannot be called: {self._nowhere(origin)}.", param="url") from None
 
     def split(self, url: str) -> tuple[Origin, str]:
         """Where it leads, and what is asked for there. Raises InvalidRequest."""
@@ -110,7 +116,7 @@ class EgressGuard:
                 raise InvalidOrigin("an IPv4 address is four decimal numbers, such as 192.0.2.1")
         except (InvalidOrigin, ValueError) as error:
             raise InvalidRequest(f"The URL cannot be called: {error}.", param="url") from None
-        if origin.scheme == "http" and not self._allow:
+        if origin.scheme == "http" and not (self._allow or self._allow_http):
             raise InvalidRequest("The URL must begin with https://.", param="url")
         return origin, target
 
@@ -125,7 +131,7 @@ class EgressGuard:
                 found = []
             left = [address for address in found if self._may(origin, address)]
             if not left:
-                raise UpstreamUnavailable(_nowhere(origin))
+                raise UpstreamUnavailable(self._nowhere(origin))
             return left
 
         return resolve
@@ -134,8 +140,14 @@ class EgressGuard:
         ip = _ip(address)
         if any(ip in network for network in self._allow):
             return True
-        usual = origin.port == 443 or origin.port >= FIRST_FREE_PORT
-        return origin.scheme == "https" and usual and is_public(ip)
+        return (origin.scheme == "https" or self._allow_http) and _is_usual_port(origin) and is_public(ip)
+
+    def _nowhere(self, origin: Origin) -> str:
+        if origin.scheme == "http" and not self._allow_http:
+            return f"{origin.host} leads to no address that may be called without TLS"
+        if not _is_usual_port(origin):
+            return f"{origin.host} leads to no address that may be called at port {origin.port}"
+        return f"{origin.host} leads to no public address"
 
 
 class GuardedClient:
@@ -187,12 +199,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _nowhere(origin: Origin) -> str:
-    if origin.scheme == "http":
-        return f"{origin.host} leads to no address that may be called without TLS"
-    if origin.port != 443 and origin.port < FIRST_FREE_PORT:
-        return f"{origin.host} leads to no address that may be called at port {origin.port}"
-    return f"{origin.host} leads to no public address"
+def _is_usual_port(origin: Origin) -> bool:
+    return origin.port == (443 if origin.scheme == "https" else 80) or origin.port >= FIRST_FREE_PORT
 
 
 async def _beginning(exchange: Exchange, most: int) -> bytes:
