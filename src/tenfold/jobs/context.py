@@ -46,7 +46,7 @@ class Context:
         self._begun_s = clock.monotonic_s()
         self._seq = work.events  # of the last event that is in the database
         self._events: list[tuple[str, bytes]] = []
-        self._buffered = 0
+        self._buffered = 0  # bytes of outputs that are not in the database
         self._progress: Progress | None = None  # not written yet
         self._latest = work.job.progress
         self._progress_due_s = self._begun_s
@@ -161,7 +161,7 @@ class Context:
         if not self._events:
             return False
         self._sending = progress, self._events
-        self._events, self._buffered = [], 0
+        self._events = []
         return True
 
     async def _send(self) -> None:
@@ -172,4 +172,5 @@ class Context:
             raise JobLost
         self._seq += len(events)
         self._sending = None
+        self._buffered -= sum(len(data) for kind, data in events if kind == "output")
         self._last_write_s = self._clock.monotonic_s()
