@@ -5,9 +5,18 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from tenfold.core.errors import TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.inference.ports import ClientDialect
-from tenfold.inference.responses.types import Echo, JsonObject, Keyed, Link, NewResponse, Status, StoredResponse
+from tenfold.inference.responses.types import (
+    Echo,
+    JsonObject,
+    Keyed,
+    Link,
+    NewResponse,
+    Status,
+    StoredResponse,
+)
 from tenfold.jobs.types import JobEvent
 
 
@@ -62,19 +71,63 @@ class ResponseRows(Protocol):
         ...
 
 
+class StreamEvent(Protocol):
+    """One event of a stream. `frame`: as it goes over the wire."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def frame(self) -> bytes: ...
+
+
+class Stamp(Protocol):
+    """Puts on a reply whose it is, wherever it comes from: a provider, the cache, another call's flight."""
+
+    @property
+    def response(self) -> JsonObject | None:
+        """The Response object as it was told last."""
+        ...
+
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def sequence(self) -> int:
+        """The number of the next event."""
+        ...
+
+    def whole(self, body: bytes) -> bytes:
+        """A reply in one piece."""
+        ...
+
+    def events(self, data: bytes) -> Sequence[StreamEvent]:
+        """The events that these bytes of a stream complete."""
+        ...
+
+
 class Codec(Protocol):
-    """How responses are spoken. Pure; implemented in `edge.dialects.responses`."""
+    """How responses are spoken. Pure; implemented in `edge.responses.codec`."""
 
-    def dialect(self, echo: Echo) -> ClientDialect:
-        """That of one request, whose reply says this of itself."""
+    @property
+    def dialect(self) -> ClientDialect: ...
+
+    def stamp(self, echo: Echo, *, sequence: int = 0, output_index: int = 0, begun: bool = False) -> Stamp:
+        """`sequence`, `output_index`: the numbers of the first event and item; `begun`: its beginning was told."""
         ...
 
-    def input_items(self, request: JsonObject) -> list[JsonObject]:
-        """The input of a request as items with ids, as the API lists them. Raises InvalidRequest."""
+    def input_items(self, request: JsonObject, salt: str) -> list[JsonObject]:
+        """The input of a checked request as items with ids, as the API lists them."""
         ...
 
-    def accepted(self, request: JsonObject, echo: Echo) -> JsonObject:
-        """The Response object of a request that waits: `queued`, without output."""
+    def blank(
+        self, echo: Echo, status: Status, error: TenfoldError | None = None, output: Sequence[JsonObject] = ()
+    ) -> JsonObject:
+        """A Response object without an answer, or with as much as there is."""
+        ...
+
+    def event(self, kind: str, number: int, members: JsonObject) -> bytes:
+        """One event of a stream, as it goes over the wire."""
         ...
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tenfold.core.ids import TenantId
 
@@ -26,13 +26,29 @@ _PREFIX = "resp_"
 
 
 class Echo(Struct, frozen=True, kw_only=True):
-    """What a Response says of itself that no provider knows."""
+    """What a Response says of itself that no provider knows. `request`: the body as the client sent it."""
 
     id: str
     created_at: int  # Unix seconds
     previous_response_id: str | None = None
     store: bool = True
     background: bool = False
+    request: JsonObject = field(default_factory=dict)
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """A request for a response. `body`: what the model is asked, with all that it goes on from."""
+
+    tenant_id: TenantId
+    id: UUID
+    previous_id: UUID | None
+    echo: Echo
+    sent: bytes
+    body: bytes
+    stream: bool
+    input: bytes  # its own input items, a JSON array
+    key: bytes | None = None
+    request_hash: bytes | None = None
 
 
 class StoredResponse(Struct, frozen=True, kw_only=True):
@@ -79,6 +95,11 @@ class NewResponse(Struct, frozen=True, kw_only=True):
     cost_nano: int = 0
     key: bytes | None = None
     request_hash: bytes | None = None
+
+
+class ItemPage(Struct, frozen=True, kw_only=True):
+    items: list[JsonObject]
+    has_more: bool
 
 
 class Keyed(Struct, frozen=True, kw_only=True):

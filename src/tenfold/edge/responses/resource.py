@@ -1,0 +1,209 @@
+"""`/v1/responses`: created, whole or streamed or in the background; retrieved, followed, cancelled, deleted."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from msgspec import json
+
+from tenfold.core.call import Call, CallOptions
+from tenfold.core.errors import InvalidRequest, TenfoldError
+from tenfold.core.headers import header_lines
+from tenfold.core.ids import uuid7
+from tenfold.core.principal import Principal
+from tenfold.edge.dialects.responses import look
+from tenfold.edge.http import Request
+from tenfold.edge.lists import no_route, number_of, page_of, query_of
+from tenfold.edge.options import read_options
+from tenfold.edge.responses.reply import StoredReply
+from tenfold.inference import respond
+from tenfold.inference.pipeline import Pipeline
+from tenfold.inference.responses.handlers import DEFAULT_PAGE, Responses
+from tenfold.inference.responses.types import Asked, JsonObject, StoredResponse
+
+QUIET_S = 15.0  # a stream in which nothing happens says so often that it lives
+_MOST_RETRY_AFTER_S = 10
+_COMMENT = b": \n\n"
+
+
+class Models(Protocol):
+    """See tenfold.inference.route.Router."""
+
+    def find(self, model: str) -> object:
+        """Raises ModelNotFound."""
+        ...
+
+
+class ResponsesResource:
+    """Implements `edge.gateway.Resource`."""
+
+    prefix = "/v1/responses"
+
+    def __init__(
+        self,
+        responses: Responses,
+        pipeline: Pipeline,
+        models: Models,
+        *,
+        max_body_bytes: int,
+        quiet_s: float = QUIET_S,
+    ) -> None:
+        self._responses = responses
+        self._making = responses.making
+        self._dialect = responses.codec.dialect
+        self._pipeline = pipeline
+        self._models = models
+        self._max_body_bytes = max_body_bytes
+        self._quiet_s = quiet_s
+
+    async def handle(self, request: Request, principal: Principal) -> None:
+        """Raises TenfoldError, ClientGone, CancelledError."""
+        match request.method, request.path.removeprefix(self.prefix).split("/")[1:]:
+            case "POST", []:
+                await self._create(request, principal)
+            case "POST", ["input_tokens"]:
+                await self._count(request, principal)
+            case "POST", ["compact"]:
+                raise no_route(request.method, request.path)
+            case "GET" | "HEAD", [name]:
+                await self._retrieve(request, principal, name)
+            case "DELETE", [name]:
+                await self._responses.delete(principal, name)
+                self._answer(request, {"id": name, "object": "response", "deleted": True})
+            case "POST", [name, "cancel"]:
+                row = await self._responses.cancel(principal, name)
+                self._answer(request, self._responses.told(row))
+            case "GET" | "HEAD", [name, "input_items"]:
+                await self._list_items(request, principal, name)
+            case _:
+                raise no_route(request.method, request.path)
+
+    # -- making one ------------------------------------------------------------------------------
+
+    async def _create(self, request: Request, principal: Principal) -> None:
+        options = read_options(request.headers)
+        body = await request.body(self._max_body_bytes)
+        value, _ = look(body)
+        asked = await self._making.ask(principal, value, body, options)
+        if asked.echo.background:
+            await self._accept(request, principal, asked, options)
+            return
+        call = self._call(principal, asked.body, options)
+        reply = StoredReply(request, self._making, asked)
+        await self._pipeline.serve(call, self._dialect, reply)
+        await reply.end()
+
+    async def _accept(self, request: Request, principal: Principal, asked: Asked, options: CallOptions) -> None:
+        """What cannot be done is refused now, not later."""
+        peek = self._dialect.peek("chat", asked.body)
+        self._dialect.decode_chat(asked.body)
+        self._models.find(peek.model)
+        row = await self._making.accept(principal, asked, options)
+        if row.stream:
+            await self._follow(request, row, -1)
+        else:
+            self._answer(request, self._responses.told(row))
+
+    async def _count(self, request: Request, principal: Principal) -> None:
+        options = read_options(request.headers)
+        body = await request.body(self._max_body_bytes)
+        value, typed = look(body)
+        if typed.previous_response_id is not None:
+            body = await self._making.body_of(principal.tenant_id, value)
+        call = Call(
+            principal=principal, operation="count_tokens", dialect=self._dialect.name, body=body, options=options
+        )
+        await self._pipeline.serve(call, self._dialect, request)
+
+    def _call(self, principal: Principal, body: bytes, options: CallOptions) -> Call:
+        return Call(principal=principal, operation="chat", dialect=self._dialect.name, body=body, options=options)
+
+    # -- looking at one --------------------------------------------------------------------------
+
+    async def _retrieve(self, request: Request, principal: Principal, name: str) -> None:
+        query = query_of(request.query)
+        row = await self._responses.get(principal.tenant_id, name)
+        if query.get("stream", "false").lower() == "true":
+            after = number_of(query, "starting_after", -1)
+            await self._responses.check_followed(row)
+            await self._follow(request, row, after)
+            return
+        if "starting_after" in query:
+            raise InvalidRequest("`starting_after` goes with `stream=true`.", param="starting_after")
+        tag = f'"{row.version}"'
+        lines = header_lines([("etag", tag)] if row.ended else [("etag", tag), ("retry-after", self._soon(row))])
+        known = request.header(b"if-none-match")
+        if known is not None and _matches(known, tag):
+            request.whole(304, lines + _ids(), b"")
+        else:
+            self._answer(request, self._responses.told(row), lines)
+
+    async def _list_items(self, request: Request, principal: Principal, name: str) -> None:
+        query = query_of(request.query)
+        order = query.get("order", "desc")
+        if order not in ("asc", "desc"):
+            raise InvalidRequest("`order` is 'asc' or 'desc'.", param="order")
+        page = await self._responses.input_items(
+            principal.tenant_id,
+            name,
+            after=query.get("after"),
+            limit=number_of(query, "limit", DEFAULT_PAGE),
+            newest_first=order == "desc",
+        )
+        self._answer(request, page_of(page.items, page.has_more))
+
+    async def _follow(self, request: Request, row: StoredResponse, after: int) -> None:
+        """To the end of it, or until the client leaves: the response is made all the same."""
+        sender = request.stream(200, respond.EVENT_STREAM + _ids())
+        try:
+            async with aclosing(_with_pauses(self._responses.follow(row, after=after), self._quiet_s)) as frames:
+                async for frame in frames:
+                    await sender.send_bytes(_COMMENT if frame is None else frame)
+        except TenfoldError:  # it was deleted, or the database went away: the client must see that this is not all
+            request.abort()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _soon(self, row: StoredResponse) -> str:
+        """In a tenth of the time it has taken so far, as whoever waits longer can wait longer."""
+        return str(min(_MOST_RETRY_AFTER_S, max(1, round(self._responses.age_s(row) / 10))))
+
+    def _answer(self, request: Request, value: JsonObject, lines: str = "") -> None:
+        request.whole(200, respond.JSON + _ids() + lines, json.encode(value))
+
+
+async def _with_pauses(frames: AsyncGenerator[bytes, None], quiet_s: float) -> AsyncGenerator[bytes | None, None]:
+    """None for each time that so long nothing came."""
+    waiting: asyncio.Task[bytes | None] | None = None
+    try:
+        while True:
+            if waiting is None:
+                waiting = asyncio.create_task(_next(frames), name="responses-follow")
+            done, _ = await asyncio.wait((waiting,), timeout=quiet_s)
+            if not done:
+                yield None
+                continue
+            frame, waiting = waiting.result(), None
+            if frame is None:
+                return
+            yield frame
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await frames.aclose()
+
+
+async def _next(frames: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(frames, None)
+
+
+def _matches(known: str, tag: str) -> bool:
+    """RFC 9110, section 13.1.2: weak comparison."""
+    tags = [one.strip().removeprefix("W/") for one in known.split(",")]
+    return "*" in tags or tag in tags
+
+
+def _ids() -> str:
+    return respond.request_id_lines("openai", f"req_{uuid7().hex}")
