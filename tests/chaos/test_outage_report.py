@@ -12,7 +12,8 @@ from tenfold.app.chaos.outages.hard_down import GUARDED, HardDown, _figures
 from tenfold.app.chaos.outages.judge import FORBIDDEN, OUTCOMES, WORDS, Verdict
 from tenfold.app.chaos.outages.matrix import Result, summary
 from tenfold.app.chaos.outages.overload import Overload
-from tenfold.app.chaos.outages.report import Report, markers, tables, text, write_into
+from tenfold.app.chaos.outages.report import Report, tables, text
+from tenfold.app.chaos.tables import markers, write_into
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
@@ -145,7 +146,7 @@ def test_the_report_says_everything() -> None:
 
 def test_the_tables_are_written_between_the_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    marked = "".join("{}\nold\n{}\n\n".format(*markers(part)) for part in ("matrix", "load"))
+    marked = "".join("{}\nold\n{}\n\n".format(*markers(part)) for part in ("providers, matrix", "providers, load"))
     page.write_text(f"before\n\n{marked}after\n", encoding="utf-8")
     for _ in range(2):
         write_into(page, tables(report(), results()))
@@ -159,14 +160,16 @@ def test_the_tables_are_written_between_the_markers(tmp_path: Path) -> None:
 
 def test_a_part_that_was_not_run_stays_as_it_was(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("".join("{0}\nold {1}\n{1}\n".format(*markers(part)) for part in ("matrix", "load")))
+    page.write_text(
+        "".join("{0}\nold {1}\n{1}\n".format(*markers(part)) for part in ("providers, matrix", "providers, load"))
+    )
     write_into(page, tables(replace(report(), matrix=None), []))
-    assert page.read_text().startswith("{0}\nold {1}\n{1}\n".format(*markers("matrix")))
+    assert page.read_text().startswith("{0}\nold {1}\n{1}\n".format(*markers("providers, matrix")))
     assert page.read_text().count("old") == 1
 
 
 def test_the_page_has_every_fault_and_nothing_that_must_not_be() -> None:
-    begin, end = markers("matrix")
+    begin, end = markers("providers, matrix")
     said = PAGE.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
     for trouble in TROUBLES:
         assert f"| `{trouble.spec}`" in said

@@ -198,7 +198,7 @@ def test_a_line_that_is_not_whole_yet_is_left_out(tmp_path: Path) -> None:
 
 
 async def test_it_runs_as_a_process_and_ends_with_its_parent(tmp_path: Path) -> None:
-    provider = ProviderProcess(tmp_path / "bill", seed=1, stall_s=0.01)
+    provider = ProviderProcess(tmp_path / "bill", seed=1, words=("--stall", "0.01"))
     await provider.start()
     await ask(provider.port, "openai", asking(), "req_1")
     await provider.stop()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tenfold.app.chaos.outages.report import markers, write_into
+from tenfold.app.chaos.tables import markers, write_into
 from tests.chaos.test_command import left_in
 
 pytestmark = pytest.mark.xdist_group("e2e-chaos")
@@ -40,7 +40,7 @@ def report_of(folder: Path, *words: str) -> dict[str, Any]:
 
 def test_no_call_is_cut_in_silence_or_hangs_or_fails_untyped(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("\n".join(markers("matrix")), encoding="utf-8")
+    page.write_text("\n".join(markers("providers, matrix")), encoding="utf-8")
     matrix = report_of(tmp_path, "--only", "matrix", "--write-tables", str(page))["matrix"]
     counts = matrix["counts"]
     assert matrix["calls"] == sum(counts.values()) > 400
@@ -81,5 +81,5 @@ def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="has no lines"):
-        write_into(page, {"matrix": "made"})
+        write_into(page, {"providers, matrix": "made"})
     assert page.read_text() == "nothing"

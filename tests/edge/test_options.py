@@ -144,3 +144,21 @@ def test_naughty_strings_are_read_or_refused() -> None:
                 read_options({header: text.encode("utf-8", "surrogatepass")})
             except InvalidRequest as error:
                 assert error.message
+
+
+@pytest.mark.parametrize(
+    ("prefer", "said"),
+    [
+        (b"respond-async", (True, 0.0)),
+        (b"Respond-Async, wait=10", (True, 10.0)),
+        (b'wait="5", respond-async; x=1', (True, 5.0)),
+        (b"respond-async, wait=100000", (True, 60.0)),
+        (b"respond-async, wait=-1", (True, 0.0)),
+        (b"respond-async, wait=1e3", (True, 0.0)),
+        (b"return=minimal", (False, 0.0)),
+        (b"", (False, 0.0)),
+    ],
+)
+def test_what_a_client_prefers(prefer: bytes, said: tuple[bool, float]) -> None:
+    options = read_options({b"prefer": prefer})
+    assert (options.respond_async, options.wait_s) == said

@@ -13,9 +13,10 @@ from tenfold.core.sse import SseDecoder
 from tenfold.health import TargetHealth
 from tenfold.inference import call as stage
 from tenfold.inference.admit import Held
-from tenfold.inference.call import DEADLINE, Attempt
+from tenfold.inference.call import Attempt
 from tenfold.inference.policy import Feature, Policy
 from tenfold.inference.route import Choice
+from tenfold.providers.facts import DEADLINE
 from tenfold.providers.transport.fake import FakeReply, FakeRequest
 from tests.support.pipeline import FRAMES, UNTIL_TOKEN, Client, World, asking, streamed, whole
 

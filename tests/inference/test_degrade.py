@@ -34,6 +34,8 @@ SORRY = "We are away; try again later."
 
 class Ticket(Struct, frozen=True):
     id: str
+    state: str = "waiting"
+    reply: bytes | None = None
 
 
 class FakeParking:
@@ -48,6 +50,9 @@ class FakeParking:
             raise self.error
         self.calls.append(call)
         return Ticket(f"tkt_{len(self.calls)}")
+
+    async def accept(self, call: Call, wait_s: float) -> Ticket:
+        raise NotImplementedError
 
 
 def declared(*steps: Step, name: str = "*") -> dict[str, Feature]:

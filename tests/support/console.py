@@ -30,8 +30,8 @@ from tenfold.inference.explanation import Explainer
 from tenfold.inference.planner import Planner
 from tenfold.inference.policy import Feature, Policy, Rule
 from tenfold.inference.route import Route, Router, Target
-from tenfold.jobs.parked.fake import FakeParkedRows
-from tenfold.jobs.parked.handlers import Tickets
+from tenfold.inference.tickets.handlers import Tickets
+from tenfold.inference.tickets.types import KIND
 from tenfold.ledger.budgets.fake import FakeBudgetRows
 from tenfold.ledger.budgets.handlers import BudgetAdmin
 from tenfold.ledger.budgets.types import Budget
@@ -43,6 +43,7 @@ from tenfold.rollout.book import Switches as FlagSwitches
 from tenfold.rollout.fake import FakeRolloutRows
 from tenfold.rollout.handlers import FlagAdmin
 from tests.ledger.samples import receipt
+from tests.support.jobs import Work
 from tests.support.passwords import cheap_passwords
 from tests.support.pipeline import FixedPrice
 
@@ -95,7 +96,7 @@ class FakeConsole:
     limits: LimitAdmin
     flags: FlagAdmin
     flag_book: RolloutBook
-    parked: FakeParkedRows
+    work: Work
     tickets: Tickets
     _budget_rows: FakeBudgetRows
 
@@ -177,8 +178,8 @@ async def fake_console(
         ceilings=Ceilings(),
         features={"helpdesk": Feature(name="helpdesk", steps=("stale", "template"))},
     )
-    parked = FakeParkedRows(clock)
-    tickets = Tickets(parked)
+    work = Work({KIND}, clock)
+    tickets = Tickets(work.jobs)
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
         services = ConsoleServices(
             accounts=accounts,
@@ -225,7 +226,7 @@ async def fake_console(
             limits=limits,
             flags=flags,
             flag_book=flag_book,
-            parked=parked,
+            work=work,
             tickets=tickets,
             _budget_rows=budget_rows,
         )

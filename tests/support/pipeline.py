@@ -26,6 +26,7 @@ from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.degrade import Degrade
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.lookup import Lookup, Policy
+from tenfold.inference.offload import Offload
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.planner import Planner
 from tenfold.inference.policy import DEFAULT_POLICY, Balance, Feature
@@ -257,6 +258,7 @@ class World:
         balance: Balance = "order",
         features: Mapping[str, Feature] | None = None,
         parking: Parking | None = None,
+        offload: Offload | None = None,
         switches: Switches | None = None,
         dice: Callable[[], float] = lambda: 0.0,
     ) -> None:
@@ -293,6 +295,7 @@ class World:
             lookup=lookup,
             planner=Planner(switches=switches, ceilings=ceilings, dice=dice),
             degrade=Degrade(lookup=lookup, features=features, parking=parking),
+            offload=offload,
             sink=self.outcomes,
             idempotency=Idempotency(
                 self.keys if keys is None else keys,

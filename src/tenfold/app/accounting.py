@@ -28,9 +28,6 @@ from tenfold.inference.admit import Admit, Gate
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.idempotent import Idempotency
 from tenfold.inference.route import Route
-from tenfold.jobs.parked.handlers import Tickets
-from tenfold.jobs.parked.handlers import keep_expiring as keep_tickets_expiring
-from tenfold.jobs.parked.queries import PostgresParkedRows
 from tenfold.ledger.budgets.engine import Budgets
 from tenfold.ledger.budgets.holders import Holders
 from tenfold.ledger.budgets.ports import TOPIC as BUDGETS_TOPIC
@@ -80,8 +77,6 @@ class Accounting:
         self.report_rows = PostgresReportRows(store, adjust_periods)
         self.budget_rows = DefaultedBudgetRows(store, default_budgets(settings.budgets), clock)
         self._keys = PostgresIdempotencyRows(store)
-        self._parked = PostgresParkedRows(store)
-        self.tickets = Tickets(self._parked)
         self.recovery = Recovery(
             self.receipt_rows,
             self._directory,
@@ -102,7 +97,7 @@ class Accounting:
         )
         self.budgets = Budgets(self.budget_rows, self.members.id, clock)
         server = settings.server
-        self.share = FairShare(server.max_in_flight, server.max_waiting, server.max_wait_s, self._weight)
+        self.share = FairShare(server.max_in_flight, server.max_waiting, server.max_wait_s, self.weight)
         self.gate = Gate(self.share)
         self.idempotency = Idempotency(
             self._keys,
@@ -138,7 +133,6 @@ class Accounting:
         yield "app.budgets", self.budgets.run()
         yield "app.limits", self.limits.supply.run()
         yield "app.idempotency", keep_expiring(self._keys)
-        yield "app.tickets", keep_tickets_expiring(self._parked)
 
     def corrections(self, routes: Iterable[Route]) -> Corrections:
         """Of receipts that stand on an estimate, by what the providers of these routes tell."""
@@ -231,7 +225,8 @@ class Accounting:
         if self._corrections is not None:
             await self._corrections.died(holder)
 
-    def _weight(self, tenant_id: TenantId) -> int:
+    def weight(self, tenant_id: TenantId) -> int:
+        """The tenant's share of what all want at once."""
         known = self._limit_book.get(tenant_id)
         return DEFAULT_WEIGHT if known is None else known.weight
 

@@ -130,9 +130,10 @@ def providers(quick: bool, only: str | None, seed: int | None, file: Path | None
     """
     import uvloop
 
-    from tenfold.app.chaos.outages.report import tables, text, write_into
+    from tenfold.app.chaos.outages.report import tables, text
     from tenfold.app.chaos.outages.run import Options, chaos_providers
     from tenfold.app.chaos.run import new_seed
+    from tenfold.app.chaos.tables import write_into
     from tenfold.core.errors import TenfoldError
 
     options = Options(
@@ -149,6 +150,65 @@ def providers(quick: bool, only: str | None, seed: int | None, file: Path | None
         raise SystemExit(FAILED) from None
     click.echo(json.format(json.encode(run.report), indent=2).decode() if as_json else text(run.report))
     if not run.report.ok:
+        raise SystemExit(FAILED)
+
+
+@chaos.command()
+@click.option("--jobs", "count", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="How many.")
+@click.option("--processes", type=click.IntRange(1, 64), default=3, show_default=True, help="Serving processes.")
+@click.option("--seed", type=int, default=None, help="Repeats the faults of an earlier run.  [default: a new one]")
+@click.option("--plain-provider", is_flag=True, help="A provider that does not heed Idempotency-Key.")
+@click.option("--no-postgres", is_flag=True, help="Leave Postgres alive.")
+@click.option(
+    "--write-tables",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="Put the table into this Markdown file, between its markers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def jobs(
+    count: int,
+    processes: int,
+    seed: int | None,
+    plain_provider: bool,
+    no_postgres: bool,
+    file: Path | None,
+    as_json: bool,
+) -> None:
+    """Kill the processes that do jobs, and Postgres, all the while; then look what became of every job.
+
+    Exit code 0 only when every job that was accepted has ended with its own answer, and the provider was paid once for
+    each: lost 0, stuck 0, paid twice 0, and its bill and the ledger equal. With --plain-provider what was interrupted
+    is not asked again, and stands among the dead letters. Runs in a scratch folder with a database, a port and a
+    provider of its own, and leaves nothing behind.
+    """
+    import uvloop
+
+    from tenfold.app.chaos.durability.report import table, text
+    from tenfold.app.chaos.durability.run import Options, chaos_jobs
+    from tenfold.app.chaos.run import new_seed
+    from tenfold.app.chaos.tables import write_into
+    from tenfold.core.errors import TenfoldError
+
+    options = Options(
+        jobs=count,
+        processes=processes,
+        seed=new_seed() if seed is None else seed,
+        heeds=not plain_provider,
+        postgres=not no_postgres,
+    )
+    try:
+        report = uvloop.run(_interruptible(chaos_jobs(options, _progress)))
+        if file is not None:
+            write_into(file, {f"jobs, {'plain' if plain_provider else 'keyed'}": table(report)})
+    except asyncio.CancelledError:
+        raise SystemExit(INTERRUPTED) from None
+    except (TenfoldError, ValueError, OSError) as error:
+        click.echo(f"tenfold: {error.message if isinstance(error, TenfoldError) else error}", err=True)
+        raise SystemExit(FAILED) from None
+    click.echo(json.format(json.encode(report), indent=2).decode() if as_json else text(report))
+    if not report.ok:
         raise SystemExit(FAILED)
 
 

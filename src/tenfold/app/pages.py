@@ -29,8 +29,8 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
-from tenfold.jobs.parked.handlers import Tickets
-from tenfold.jobs.parked.queries import PostgresParkedRows
+from tenfold.inference.tickets.handlers import Tickets
+from tenfold.jobs.ports import Jobs
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.reports.handlers import Reports
@@ -56,6 +56,7 @@ def build_console(
     switches: Switches | None = None,
     flags: FlagServices | None = None,
     health: HealthServices | None = None,
+    jobs: Jobs | None = None,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
@@ -81,7 +82,7 @@ def build_console(
             secure_cookies=settings.security.secure_cookies,
             money=money_services(store, clock),
             flags=flags,
-            tickets=Tickets(PostgresParkedRows(store)),
+            tickets=None if jobs is None else Tickets(jobs),
             slo=slo,
             health=health,
         ),

@@ -1,6 +1,6 @@
 """Policies, degradation and health out of the settings: what the tables of `routing_tables` mean to the one path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from tenfold.app.routing_tables import FeatureSettings, RouteSettings
@@ -9,7 +9,7 @@ from tenfold.core.money import format_usd, from_usd
 from tenfold.health import BreakerPolicy
 from tenfold.inference.bound import UNASKED_TOKENS
 from tenfold.inference.policy import Feature, Hedge, Policy, Rule
-from tenfold.inference.route import Route
+from tenfold.inference.route import Route, Router
 
 _NOW_AND_THEN = RouteSettings()
 
@@ -67,6 +67,13 @@ def features_of(settings: Settings) -> Mapping[str, Feature]:
     return {name: _feature(name, entry) for name, entry in settings.features.items()}
 
 
+def heeds_keys(settings: Settings, router: Router) -> Callable[[str], bool]:
+    """Of a model: whether all its providers know an `Idempotency-Key` when it comes again."""
+    heeding = {name for name, entry in settings.providers.items() if entry.heeds_idempotency_key}
+    models = {model for model in router.models if all(t.provider.name in heeding for t in router.find(model).targets)}
+    return models.__contains__
+
+
 def oldest_stale_s(settings: Settings) -> float:
     """How old an answer may be that some feature would still give; 0: none would."""
     return max((entry.stale_s for entry in settings.features.values() if "stale" in entry.degrade), default=0.0)
@@ -79,6 +86,7 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         stale_s=entry.stale_s,
         template=entry.template or "",
         queued=entry.queued,
+        offload_s=entry.offload_above_s,
     )
 
 

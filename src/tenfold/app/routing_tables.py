@@ -211,6 +211,14 @@ class FeatureSettings(_Table):
         description="What a client is told whose call was parked by the step `queue`; {ticket} is its id.",
     )
 
+    offload_above_s: float | None = Field(
+        None,
+        gt=0,
+        le=3600,
+        description="Whole chat calls that are expected to take longer, as calls of the tenant to the model have, are "
+        "answered with 202 and a ticket.",
+    )
+
     @model_validator(mode="after")
     def _whole(self) -> "FeatureSettings":
         if len(set(self.degrade)) != len(self.degrade):

@@ -62,12 +62,13 @@ async def _work(settings: Settings, listener: socket.socket, greeting: str) -> N
     """One worker: serve until SIGTERM, then let the calls in flight end."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    service = Service(settings)
+    service = Service(settings, does_jobs=settings.jobs.in_server)
     await service.start()
     server = HttpServer(service.handle, batch=service.batch)
     await server.start(listener)
     _announce(settings.home, greeting)
     await stop.wait()
+    await service.stop_jobs()
     service.stopping()
     cut_off = await server.stop(settings.server.shutdown_s)
     if cut_off:

@@ -18,13 +18,14 @@ from tenfold.access.keyring import Keyring
 from tenfold.access.queries import KeyHint, PostgresAccessRows
 from tenfold.app.accounting import Accounting, alert_figures, ceilings, correction_figures
 from tenfold.app.alerts import Alerts, endpoint_of
+from tenfold.app.background import Background
 from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
 from tenfold.app.explaining import health_services
 from tenfold.app.flagging import flag_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
-from tenfold.app.routing import breaker_policy, features_of, oldest_stale_s
+from tenfold.app.routing import breaker_policy, features_of, heeds_keys, oldest_stale_s
 from tenfold.app.settings import Settings, environment
 from tenfold.app.slo.alerts import SloAlerts
 from tenfold.app.slo.book import SloBook, boot_of_machine
@@ -50,13 +51,20 @@ from tenfold.edge.gateway import Dialects, Gateway
 from tenfold.health import Healths
 from tenfold.health.queries import TOPIC as BREAKERS_TOPIC
 from tenfold.health.queries import PostgresBreakerRows
+from tenfold.inference.background import BackgroundCaller
 from tenfold.inference.degrade import Degrade
 from tenfold.inference.lookup import Lookup
+from tenfold.inference.offload import Offload
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.planner import Planner
 from tenfold.inference.route import Route, Router
 from tenfold.inference.structured import Structured
+from tenfold.inference.tickets.handlers import CallJob, Tickets
+from tenfold.inference.tickets.types import KIND as CALL
+from tenfold.jobs.ports import Handler
+from tenfold.ledger.paces import Paces, PostgresPaceRows
 from tenfold.ledger.prices import PriceBook
+from tenfold.ledger.reports.corrections import ReceiptCorrections
 from tenfold.providers.offline import smollm2
 from tenfold.providers.offline.embedder import OfflineEmbedder
 from tenfold.providers.offline.local_llm import LocalLlmProvider
@@ -71,6 +79,8 @@ from tenfold.store import Store
 logger = logging.getLogger(__name__)
 
 SAVE_METRICS_S = 1.0
+KINDS = frozenset({CALL})
+"""Of the jobs there are: every worker does all of them."""
 
 Tap = Callable[[list[Call]], None]
 
@@ -78,13 +88,15 @@ Tap = Callable[[list[Call]], None]
 class Service:
     """`start`, then `handle` for each request, then `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, does_jobs: bool) -> None:
         self._settings = settings
+        self._does_jobs = does_jobs
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._supervisor = os.getppid()
         self.batch = WriteBatch(asyncio.get_running_loop())
         self._clock = SystemClock()
+        self._webhook: Webhook | None = None
         self._metrics = Metrics(settings.home / "run" / "metrics")
         slos = slos_of(settings.slo)
         self._meter = Meter(slos)
@@ -130,19 +142,32 @@ class Service:
         lookup = Lookup(cache, settings.cache.exact, switches)
         structured = Structured()
         self._metrics.add_source(structured.counters.figures)
+        background = self._open_background(store, accounting)
+        dialects = Dialects(openai=OpenAIDialect(), anthropic=AnthropicDialect())
+        by_name = {dialect.name: dialect for dialect in (dialects.openai, dialects.anthropic)}
+        tickets = Tickets(background.jobs)
+        features = features_of(settings)
         planner = Planner(switches=switches, ceilings=ceilings(settings))
         pipeline = Pipeline(
             admit=accounting.admit,
             router=router,
             lookup=lookup,
             planner=planner,
-            degrade=Degrade(lookup=lookup, features=features_of(settings), parking=accounting.tickets),
+            degrade=Degrade(lookup=lookup, features=features, parking=tickets),
             structured=structured,
+            offload=Offload(tickets, Paces(PostgresPaceRows(store)), features, dialects=frozenset(by_name)),
             sink=feed,
             idempotency=accounting.idempotency,
             coalesce=settings.cache.coalesce,
         )
         self._resources.push_async_callback(pipeline.aclose)
+        caller = BackgroundCaller(
+            pipeline,
+            ReceiptCorrections(accounting.report_rows),
+            heeds_keys=heeds_keys(settings, router),
+            repeat=settings.jobs.repeat_interrupted,
+        )
+        self._work([CallJob(caller, by_name)])
         library = Library(store, embedder, self._meter.recorder(FEATURE))
         documentation = Documentation(library, Tenants(rows, self._clock))
         self._keep(documentation.keep(), "app.documentation")
@@ -158,12 +183,13 @@ class Service:
             switches=switches,
             flags=flag_services(store, accounting.flags, self._clock),
             health=health_services(settings, healths, router, routes, planner),
+            jobs=background.jobs,
         )
         self.handle = Gateway(
             keys=keyring,
             pipeline=pipeline,
             router=router,
-            dialects=Dialects(openai=OpenAIDialect(), anthropic=AnthropicDialect()),
+            dialects=dialects,
             probes=self,
             pages=AsgiMount(console, settings.server.max_body_bytes),
             max_body_bytes=settings.server.max_body_bytes,
@@ -173,6 +199,10 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+
+    async def stop_jobs(self) -> None:
+        """No job is begun from here on. Returns when those under way have ended, or were given back."""
+        await self._background.stop()
 
     def stopping(self) -> None:
         """From here on calls are refused; those in flight go on."""
@@ -230,17 +260,31 @@ class Service:
         self._metrics.add_source(self._database_figures)
         return accounting
 
+    def _open_background(self, store: Store, accounting: Accounting) -> Background:
+        self._background = Background(self._settings, store, self._clock, kinds=KINDS, weight=accounting.weight)
+        self._resources.push_async_callback(self._background.aclose)
+        self._metrics.add_source(self._background.figures)
+        self._metrics.add_histograms(self._background.counts.histograms)
+        return self._background
+
+    def _work(self, handlers: list[Handler]) -> None:
+        """The jobs of this process, where it does any."""
+        if self._does_jobs:
+            self._background.work(handlers, self._webhook)
+        for name, work in self._background.tasks():
+            self._keep(work, name)
+
     def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> Corrections:
         """What is put right or told behind the calls: estimates, alerts, old receipts."""
         corrections = accounting.corrections(routes)
         self._keep(corrections.run(), "app.corrections")
         self._metrics.add_source(lambda: correction_figures(corrections))
         endpoint = endpoint_of(self._settings.alerts, environment())
-        webhook = None
         if endpoint is not None:
             client = HttpClient(endpoint.origin)
             self._resources.push_async_callback(client.aclose)
-            webhook = Webhook(client, endpoint, self._clock)
+            self._webhook = Webhook(client, endpoint, self._clock)
+        webhook = self._webhook
         alerts = Alerts(accounting.budget_rows, webhook)
         self._keep(accounting.drift_alerts(webhook).run(), "app.drift_alerts")
         self._keep(alerts.run(), "app.alerts")

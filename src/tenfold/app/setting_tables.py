@@ -104,6 +104,11 @@ class ProviderSettings(_Table):
     first_byte_timeout_s: float = Field(600, gt=0, le=3600, description="Time from request to reply head.")
     idle_timeout_s: float = Field(120, gt=0, le=3600, description="Longest silence inside a reply.")
     max_connections: int = Field(4096, ge=1, le=65536, description="Connections to the upstream per process.")
+    heeds_idempotency_key: bool = Field(
+        False,
+        description="The upstream answers a request that comes again with the same `Idempotency-Key` with its first "
+        "answer and takes nothing for it. Then a call of a job that was broken off costs once, not twice.",
+    )
     usage_lookup: str | None = Field(
         None,
         description="Path, appended to base_url, where the upstream tells afterwards what a call used, such as "
@@ -255,6 +260,37 @@ class IdempotencySettings(_Table):
     )
 
 
+class JobSettings(_Table):
+    """Durable work: background responses, batches, tickets, webhooks, schedules."""
+
+    in_server: bool = Field(True, description="Serving processes do jobs, too; else `tenfold worker` does them all.")
+    slots: int = Field(32, ge=1, le=4096, description="Jobs at once, per process.")
+    max_waiting: int = Field(10_000, ge=1, le=1_000_000, description="Jobs of a tenant that may wait; then 429.")
+    max_waiting_bytes: int = Field(256 * 1024 * 1024, ge=1024, description="Bytes of the input of those.")
+    max_waiting_all: int = Field(100_000, ge=1, le=10_000_000, description="Jobs of all tenants; then 503.")
+    max_input_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest input of a job, such as a call that waits."
+    )
+    repeat_interrupted: bool = Field(
+        True,
+        description="A provider call whose process was killed is asked again. False: its job ends as a dead letter, so "
+        "that no provider can be paid twice for it.",
+    )
+    dead_letter_alert_s: float = Field(
+        3600, gt=0, description="Dead letters older than this are told to the alerts' webhook and the log."
+    )
+
+
+class EgressSettings(_Table):
+    """Where URLs that tenants give (webhooks) may lead to."""
+
+    allow: list[str] = Field(
+        default_factory=list,
+        description='Networks that are reached although they are not public, such as "10.1.0.0/16".',
+    )
+    allow_http: bool = Field(False, description="Also http:// URLs, not only https://.")
+
+
 class AlertSettings(_Table):
     webhook_url: str | None = Field(None, description="http(s) URL that every budget alert is posted to.")
     webhook_secret: str | None = Field(
@@ -306,6 +342,8 @@ class Settings(_Table):
     limits: LimitSettings = Field(default_factory=lambda: LimitSettings())
     budgets: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
     idempotency: IdempotencySettings = Field(default_factory=lambda: IdempotencySettings())
+    jobs: JobSettings = Field(default_factory=lambda: JobSettings())
+    egress: EgressSettings = Field(default_factory=lambda: EgressSettings())
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings())
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     assistant: AssistantSettings = Field(default_factory=lambda: AssistantSettings())

@@ -12,7 +12,10 @@ from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.health import State
 from tenfold.inference.explanation import Explanation, Inquiry
-from tenfold.jobs.parked.types import Ticket, TicketPage
+from tenfold.inference.tickets.types import Ticket, TicketPage
+from tenfold.jobs.ports import Jobs
+from tenfold.jobs.schedules.handlers import ScheduleAdmin
+from tenfold.jobs.submissions import Submissions
 from tenfold.ledger.budgets.handlers import DEFAULT_ALERTS
 from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
 from tenfold.limits.types import Limit, LimitPage
@@ -296,13 +299,22 @@ class HealthServices:
 
 
 class TicketService(Protocol):
-    """See tenfold.jobs.parked.handlers.Tickets."""
+    """See tenfold.inference.tickets.handlers.Tickets."""
 
     async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> TicketPage: ...
 
     async def find(self, tenant_id: TenantId, ticket: str) -> Ticket: ...
 
     async def remove(self, tenant_id: TenantId, ticket: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobServices:
+    """What `/api/v1/jobs` and its kind stand on."""
+
+    jobs: Jobs
+    submissions: Submissions
+    schedules: ScheduleAdmin
 
 
 class FlagService(Protocol):
@@ -393,6 +405,7 @@ class ConsoleServices:
     money: MoneyServices | None = None
     flags: FlagServices | None = None
     tickets: TicketService | None = None
+    jobs: JobServices | None = None
     slo: SloService | None = None
     health: HealthServices | None = None
     version: str = ""

@@ -71,6 +71,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
     approved_cost_nano: int | None = None  # lifts the ceilings of a request up to here; needs the scope `approve`
     idempotency_key: str | None = None
     deadline_ms: int | None = None  # from the request's arrival to the last byte of its reply
+    respond_async: bool = False  # the client lets it be answered later (RFC 7240)
+    wait_s: float = 0.0  # and would wait so long for it
     client_retry: bool = False  # the client's SDK says that it is trying again
     tell_budget: bool = False  # wants Tenfold-Budget-Remaining-Usd
     cache: frozenset[str] = frozenset()  # directives of Tenfold-Cache-Control
@@ -119,6 +121,7 @@ class Call:
     dialect: str
     body: bytes
     options: CallOptions
+    waited_s: float = 0.0  # in a queue, before it was begun
     auth_s: float | None = None  # how long stage 1 took, for callers at the front door
     # 2 admit
     admission: "Admission | None" = None

@@ -12,6 +12,7 @@ _CACHE_DIRECTIVES = frozenset({"no-store", "no-cache", "exact"})
 _EXPLAIN_BUDGET = "budget"
 _EXPLAINS = frozenset({_EXPLAIN_BUDGET, "route"})
 _MOST_DEADLINE_MS = 3_600_000
+_MOST_WAIT_S = 60.0
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _RETRY_COUNT = b"x-stainless-retry-count"  # the vendors' SDKs count their own retries there, from 0
 _RETRIED = CallOptions(client_retry=True)
@@ -28,6 +29,7 @@ _READ = frozenset(
         b"tenfold-explain",
         b"tenfold-deadline-ms",
         b"idempotency-key",
+        b"prefer",
         b"traceparent",
         *_VENDOR_HEADERS,
     }
@@ -38,6 +40,7 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
     """Raises InvalidRequest for an option that cannot be meant."""
     if _READ.isdisjoint(headers):
         return DEFAULT_OPTIONS if headers.get(_RETRY_COUNT, b"0") == b"0" else _RETRIED
+    respond_async, wait_s = _prefer(headers.get(b"prefer"))
     explain = _words(headers, b"tenfold-explain", "Tenfold-Explain", _EXPLAINS)
     traceparent = headers.get(b"traceparent")
     return CallOptions(
@@ -49,6 +52,8 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
         approved_cost_nano=_amount(headers, b"tenfold-approve-cost-usd", "Tenfold-Approve-Cost-Usd"),
         idempotency_key=_idempotency_key(headers),
         deadline_ms=_deadline_ms(headers),
+        respond_async=respond_async,
+        wait_s=wait_s,
         client_retry=headers.get(_RETRY_COUNT, b"0") != b"0",
         tell_budget=_EXPLAIN_BUDGET in explain,
         cache=_words(headers, b"tenfold-cache-control", "Tenfold-Cache-Control", _CACHE_DIRECTIVES),
@@ -90,6 +95,19 @@ def _deadline_ms(headers: Mapping[bytes, bytes]) -> int | None:
             param="Tenfold-Deadline-Ms",
         )
     return int(value)
+
+
+def _prefer(value: bytes | None) -> tuple[bool, float]:
+    """Whether it may be answered later, and how many seconds the client would wait (RFC 7240). Preferences that nobody
+    here knows, and those that cannot be read, are passed over, as the RFC has it."""
+    wishes = {} if value is None else dict(_wish(part) for part in value.decode("latin-1").lower().split(","))
+    wait = wishes.get("wait", "")
+    return "respond-async" in wishes, min(float(wait), _MOST_WAIT_S) if wait.isascii() and wait.isdigit() else 0.0
+
+
+def _wish(part: str) -> tuple[str, str]:
+    name, _, value = part.partition(";")[0].partition("=")
+    return name.strip(), value.strip().strip('"')
 
 
 def _idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:

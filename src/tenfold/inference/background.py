@@ -110,9 +110,10 @@ class BackgroundCaller:
         key: str,
         options: CallOptions = DEFAULT_OPTIONS,
         job: Cancellable | None = None,
+        waited_s: float = 0.0,
     ) -> Call:
         """The call when it has ended, well or not: an error is on it, and `responder` has it as the dialect says it.
-        What failed and was paid for all the same is asked anew when the step is called again.
+        `waited_s`: in a queue before, which counts in what the call took. What failed and was paid for all the same is asked anew when the step is called again.
         Raises StoreUnavailable, Overloaded, IdempotencyInFlight: nothing was asked, try again later. Cancelled, a call
         of a job that somebody wants cancelled ends at once; any other goes on, and whoever has the job next finds its
         result."""
@@ -127,6 +128,7 @@ class BackgroundCaller:
                 body=body,
                 options=structs.replace(options, idempotency_key=of_round, upstream_key=upstream_key),
             )
+            call.waited_s = waited_s
             try:
                 await self._pipeline.serve(call, dialect, responder)
             except asyncio.CancelledError:

@@ -79,7 +79,7 @@ class Degrade:
         return True
 
     async def _queue(self, feature: Feature, question: Question, responder: Responder) -> bool:
-        if self._parking is None:
+        if self._parking is None or question.call.options.upstream_key is not None:  # a job's call: the job waits
             return False
         try:
             ticket = await self._parking.park(question.call)

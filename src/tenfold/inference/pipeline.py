@@ -24,6 +24,7 @@ from tenfold.inference.degrade import Degrade
 from tenfold.inference.flight import Flight, Flights
 from tenfold.inference.idempotent import Idempotency, KeyedReply, replay
 from tenfold.inference.lookup import Lookup
+from tenfold.inference.offload import Offload
 from tenfold.inference.planner import Planner, off
 from tenfold.inference.ports import ClientDialect, OutcomeSink, Responder
 from tenfold.inference.relay import cut, relay_stream, relay_whole
@@ -48,6 +49,7 @@ class Pipeline:
         planner: Planner | None = None,
         degrade: Degrade | None = None,
         structured: Structured | None = None,
+        offload: Offload | None = None,
         coalesce: bool = True,
     ) -> None:
         self._admit = admit
@@ -58,6 +60,7 @@ class Pipeline:
         self._planner = planner or Planner()
         self._degrade = degrade or Degrade(lookup=lookup)
         self._structured = structured or Structured()
+        self._offload = offload
         self._coalesce = coalesce
         self.flights = Flights()
 
@@ -120,6 +123,9 @@ class Pipeline:
                 raise off(kill)
             tokens = await count_tokens(question, route)
             respond.whole(call, dialect.encode_count(tokens), responder)
+            return None
+        offload = self._offload
+        if offload is not None and kill is None and offload.may(call) and await offload.take(call, responder):
             return None
         # A call with a key has a result of its own.
         if self._coalesce and key is not None and keyed is None and kill is None and self._lookup.may_share(call):

@@ -66,10 +66,12 @@ DEFAULT_POLICY = Policy()
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """The declared degradation of a feature: what is tried, in order, when no provider answers. Then: a typed error."""
+    """What is declared of a feature: what is tried, in order, when no provider answers (then: a typed error), and which
+    of its calls leave the request path."""
 
     name: str
     steps: tuple[Step, ...] = ()
     stale_s: float = 0.0  # how old an answer may be
     template: str = ""
     queued: str = ""  # what a client is told whose call was parked
+    offload_s: float | None = None  # calls expected to take longer are answered later

@@ -167,6 +167,12 @@ class Kill(Protocol):
 class Ticket(Protocol):
     @property
     def id(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def reply(self) -> bytes | None:
+        """The answer, once it is there."""
+        ...
 
 
 class Switches(Protocol):
@@ -191,10 +197,15 @@ class Switches(Protocol):
 
 
 class Parking(Protocol):
-    """Calls that wait for better times. See tenfold.jobs."""
+    """Calls that are answered later. See tenfold.inference.tickets. Both raise RateLimited (too many of the tenant
+    wait), Overloaded, TooLarge, StoreUnavailable; the same call twice is one ticket."""
 
     async def park(self, call: Call) -> Ticket:
-        """Raises Overloaded (too many wait), StoreUnavailable. The same call twice is one ticket."""
+        """Nobody could answer it: tried until somebody does."""
+        ...
+
+    async def accept(self, call: Call, wait_s: float) -> Ticket:
+        """It is made soon; whoever waits so long for it may get the reply with the ticket."""
         ...
 
 

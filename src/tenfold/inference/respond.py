@@ -1,11 +1,13 @@
 """Stage 8, respond: the headers every reply carries, and error replies in the client's own dialect."""
 
+from msgspec import json
+
 from tenfold.core.call import Call
 from tenfold.core.errors import RateLimited, TenfoldError, UpstreamError
 from tenfold.core.headers import header_lines
 from tenfold.core.money import format_usd
 from tenfold.inference.ports import ClientDialect, Responder, Sender
-from tenfold.jobs.parked.types import ticket_location
+from tenfold.inference.tickets.types import ticket_location
 
 JSON = header_lines([("content-type", "application/json")])
 EVENT_STREAM = header_lines(
@@ -29,6 +31,20 @@ def begin_stream(call: Call, responder: Responder) -> Sender:
     """The status line and headers of a stream; whether it ends well is not known yet."""
     call.http_status = 200
     return responder.stream(200, EVENT_STREAM + _about(call))
+
+
+def accepted(call: Call, ticket: str, state: str, responder: Responder) -> None:
+    """The call is answered later, and can be asked after (RFC 7240, section 4.1)."""
+    call.status, call.http_status = "ok", 202
+    location = ticket_location(ticket)
+    told = [
+        ("tenfold-ticket", ticket),
+        ("location", location),
+        ("retry-after", "1"),
+        ("preference-applied", "respond-async"),
+    ]
+    body = json.encode({"id": ticket, "object": "ticket", "state": state, "location": location})
+    responder.whole(202, f"{JSON}{_about(call)}{header_lines(told)}", body)
 
 
 async def at_once(call: Call, body: bytes, responder: Responder, status: int = 200) -> None:

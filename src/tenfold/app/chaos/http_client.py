@@ -19,18 +19,29 @@ class Answer(Struct, frozen=True, kw_only=True):
     complete: bool = False
 
 
+async def get(port: int, path: str, headers: dict[str, str], *, timeout_s: float) -> Answer:
+    """Never raises but for cancellation."""
+    return await _ask("GET", port, path, headers, b"", None, timeout_s)
+
+
 async def post(
     port: int, path: str, headers: dict[str, str], body: bytes, *, leave_after: int | None = None, timeout_s: float
 ) -> Answer:
     """Never raises but for cancellation. `leave_after`: hang up once so many bytes of the reply have come, 0: once the
     request is sent."""
+    return await _ask("POST", port, path, headers, body, leave_after, timeout_s)
+
+
+async def _ask(
+    method: str, port: int, path: str, headers: dict[str, str], body: bytes, leave_after: int | None, timeout_s: float
+) -> Answer:
     writer: asyncio.StreamWriter | None = None
     raw = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_MAX_LINE)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            first = f"POST {path} HTTP/1.1\r\nhost: chaos\r\nconnection: close\r\n"
+            first = f"{method} {path} HTTP/1.1\r\nhost: chaos\r\nconnection: close\r\n"
             writer.write(f"{first}{lines}content-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
             while leave_after is None or len(raw) < leave_after:

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,8 +34,13 @@ class ChaosFailed(TenfoldError):
 
 
 class ProviderProcess:
-    def __init__(self, bill: Path, *, seed: int, stall_s: float) -> None:
-        self._words = ("--bill", str(bill), "--seed", str(seed), "--stall", str(stall_s))
+    """`module` is run with `words`; it prints its port, and ends when its standard input does."""
+
+    def __init__(
+        self, bill: Path, *, seed: int, module: str = "tenfold.app.chaos.provider", words: Sequence[str] = ()
+    ) -> None:
+        self._module = module
+        self._words = ("--bill", str(bill), "--seed", str(seed), *words)
         self._process: Process | None = None
         self.port = 0
 
@@ -42,7 +48,7 @@ class ProviderProcess:
         """Raises ChaosFailed."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "tenfold.app.chaos.provider", *self._words),
+            *("-m", self._module, *self._words),
             stdin=PIPE,  # it ends when this does
             stdout=PIPE,
             start_new_session=True,
@@ -158,8 +164,8 @@ class Victims(Protocol):
 
 
 class Killer:
-    """kill -9 of random workers at random moments, now and then of two at once; once of Postgres, when wanted.
-    `pause_s`: the shortest and the longest between two strikes."""
+    """kill -9 of random workers at random moments, now and then of two at once; of Postgres once after a while, or
+    after every so many kills, when wanted. `pause_s`: the shortest and the longest between two strikes."""
 
     def __init__(
         self,
@@ -167,12 +173,14 @@ class Killer:
         *,
         seed: int,
         postgres_after_s: float | None = None,
+        postgres_every: int | None = None,
         pause_s: tuple[float, float] = (0.5, 3.5),
     ) -> None:
         self._tenfold = tenfold
         self._pause_s = pause_s
         self._chance = random.Random(f"killer {seed}")  # noqa: S311 - chance that can be repeated, not a secret
         self._postgres_after_s = postgres_after_s
+        self._postgres_every = postgres_every
         self.kills = 0
         self.postgres_kills = 0
 
@@ -184,6 +192,9 @@ class Killer:
             self._kill_workers()
             after_s = self._postgres_after_s
             if after_s is not None and not self.postgres_kills and time.monotonic() - began > after_s:
+                self._kill_postgres()
+            every = self._postgres_every
+            if every is not None and self.kills // every > self.postgres_kills:
                 self._kill_postgres()
 
     def _kill_workers(self) -> None:

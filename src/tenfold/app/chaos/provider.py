@@ -27,7 +27,7 @@ _SO_LINGER_NOW = struct.pack("ii", 1, 0)
 _BACKLOG = 1024
 
 
-class _Request(Struct, frozen=True, kw_only=True):
+class HttpRequest(Struct, frozen=True, kw_only=True):
     method: str
     path: str
     headers: dict[str, str]
@@ -51,7 +51,7 @@ class ScriptedProvider:
         try:
             again = True
             while again:
-                request = await _read(reader)
+                request = await read_http(reader)
                 again = await self._exchange(request, writer) and request.headers.get("connection") != "close"
                 await writer.drain()
         except (EOFError, OSError, asyncio.LimitOverrunError):
@@ -61,7 +61,7 @@ class ScriptedProvider:
         finally:
             writer.transport.abort() if writer.is_closing() else writer.close()
 
-    async def _exchange(self, request: _Request, writer: asyncio.StreamWriter) -> bool:
+    async def _exchange(self, request: HttpRequest, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection can be used again."""
         if request.method == "GET" and request.path.startswith(_USAGE):
             writer.write(self._usage(request.path.removeprefix(_USAGE)))
@@ -72,11 +72,11 @@ class ScriptedProvider:
         except (DecodeError, ValidationError):
             asked = None
         if wire is None or asked is None:
-            writer.write(_reply(404 if wire is None else 400, b'{"error": {"message": "no such call"}}'))
+            writer.write(reply(404 if wire is None else 400, b'{"error": {"message": "no such call"}}'))
             return True
         return await self._serve(request, wire, asked, writer)
 
-    async def _serve(self, request: _Request, wire: Wire, asked: Asked, writer: asyncio.StreamWriter) -> bool:
+    async def _serve(self, request: HttpRequest, wire: Wire, asked: Asked, writer: asyncio.StreamWriter) -> bool:
         operation = asked.mark.operation if asked.mark is not None else ""
         nth = self._served[operation] = self._served.get(operation, 0) + 1
         fate = plan(self._seed, asked, nth, self._stall_s)
@@ -97,7 +97,7 @@ class ScriptedProvider:
         if writer.is_closing():
             return False
         if fate.status != 200:
-            writer.write(_reply(fate.status, json.encode(wire.error(fate.status, None))))
+            writer.write(reply(fate.status, json.encode(wire.error(fate.status, None))))
             return True
         return await _send(_answer(wire, asked, fate), fate, writer)
 
@@ -105,14 +105,14 @@ class ScriptedProvider:
         lines = self._bill.of(request_id)
         if not lines:
             missing = {"error": {"code": "request_not_found", "message": "This request was never served."}}
-            return _reply(404, json.encode(missing))
-        return _reply(200, json.encode({"usage": self._wires[request_id].usage(total(lines))}))
+            return reply(404, json.encode(missing))
+        return reply(200, json.encode({"usage": self._wires[request_id].usage(total(lines))}))
 
 
 def _answer(wire: Wire, asked: Asked, fate: Plan) -> bytes:
     body = body_of(wire, asked, fate)
     if not asked.stream:
-        return _reply(200, body)
+        return reply(200, body)
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     step = max(1, len(body) // _PIECES)
     blocks = [body[at : at + step] for at in range(0, len(body), step)]
@@ -138,12 +138,12 @@ async def _send(answer: bytes, fate: Plan, writer: asyncio.StreamWriter) -> bool
     return False
 
 
-def _reply(status: int, body: bytes) -> bytes:
+def reply(status: int, body: bytes) -> bytes:
     head = f"HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-async def _read(reader: asyncio.StreamReader) -> _Request:
+async def read_http(reader: asyncio.StreamReader) -> HttpRequest:
     """Raises EOFError when the client closed."""
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head[:-4].decode("latin-1").split("\r\n")
@@ -151,10 +151,10 @@ async def _read(reader: asyncio.StreamReader) -> _Request:
     pairs = (line.partition(":") for line in lines)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return _Request(method=method, path=path, headers=headers, body=body)
+    return HttpRequest(method=method, path=path, headers=headers, body=body)
 
 
-async def _until_stdin_ends() -> None:
+async def until_stdin_ends() -> None:
     """The parent holds the other end of the pipe: it is gone when the parent is, however that came about."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -167,7 +167,7 @@ async def _main(bill_file: Path, seed: int, stall_s: float) -> None:
         server = await ScriptedProvider(bill, seed=seed, stall_s=stall_s).start()
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()
-        await _until_stdin_ends()
+        await until_stdin_ends()
         server.close()
 
 

@@ -67,7 +67,7 @@ class _Run:
         self._began = time.monotonic()
         self._cast = cast.tenants(options.seconds)
         self._bill = folder / "bill.jsonl"
-        self._provider = ProviderProcess(self._bill, seed=options.seed, stall_s=cast.STALL_S)
+        self._provider = ProviderProcess(self._bill, seed=options.seed, words=("--stall", str(cast.STALL_S)))
         self._tenfold = TenfoldProcess(folder, workers=options.processes)
         after_s = options.seconds / 2 if options.postgres else None
         self._killer = Killer(self._tenfold, seed=options.seed, postgres_after_s=after_s)

@@ -59,7 +59,7 @@ class Meter:
             if asked is not None:
                 note("generate", finished - asked, good, feature, model)
             if call.dialect != CanonicalDialect.name:  # whoever calls from inside has a whole of its own
-                note("end_to_end", finished - call.started, good, feature, model)
+                note("end_to_end", call.waited_s + finished - call.started, good, feature, model)
 
     def recorder(self, feature: str) -> "Recorder":
         return Recorder(self, feature)

@@ -71,13 +71,35 @@ HELP: dict[str, tuple[str, str]] = {
     "tenfold_breaker_opened_total": ("counter", "Times a process opened a breaker of its own experience."),
     "tenfold_provider_in_flight": ("gauge", "Requests a provider is answering."),
     "tenfold_provider_concurrency_limit": ("gauge", "Requests at once a key is asked for, as its 429s have taught."),
+    "tenfold_jobs_busy_slots": ("gauge", "Jobs that are being done, or about to be."),
+    "tenfold_jobs_waiting": ("gauge", "Jobs that are due and wait for a worker, of all tenants."),
+    "tenfold_jobs_later": ("gauge", "Jobs that are not due yet."),
+    "tenfold_jobs_running": ("gauge", "Jobs that some worker does."),
+    "tenfold_jobs_oldest_wait_seconds": ("gauge", "How long the job waits that has waited the longest."),
+    "tenfold_jobs_wait_seconds": ("histogram", "Time from when a job was due to its start, by kind."),
+    "tenfold_jobs_run_seconds": ("histogram", "Time from a job's start to the end of the attempt, by kind."),
+    "tenfold_jobs_ended_total": ("counter", "Attempts of jobs, by kind and how they ended."),
+    "tenfold_jobs_taken_over_total": ("counter", "Jobs taken over from workers that died."),
+    "tenfold_jobs_dead_letters": ("gauge", "Dead letters that are older than jobs.dead_letter_alert_s."),
     "tenfold_database_up": ("gauge", "1 while the database answers."),
     "process_resident_memory_bytes": ("gauge", "Memory of the serving processes."),
     "process_cpu_seconds_total": ("counter", "CPU time of the serving processes."),
 }
 
-ALIKE = frozenset({"tenfold_slo_p95_seconds", "tenfold_slo_burn_rate", "tenfold_slo_budget_left", "tenfold_slo_alert"})
-"""Gauges that every process tells of the whole machine: of several the largest stands, not their sum."""
+ALIKE = frozenset(
+    {
+        "tenfold_slo_p95_seconds",
+        "tenfold_slo_burn_rate",
+        "tenfold_slo_budget_left",
+        "tenfold_slo_alert",
+        "tenfold_jobs_waiting",
+        "tenfold_jobs_later",
+        "tenfold_jobs_running",
+        "tenfold_jobs_oldest_wait_seconds",
+        "tenfold_jobs_dead_letters",
+    }
+)
+"""Gauges that every process tells of the whole: of several the largest stands, not their sum."""
 
 Labels = tuple[tuple[str, str], ...]
 Figure = tuple[str, Labels, float]
@@ -93,7 +115,7 @@ class Histogram(Struct):
         self.total += value
 
 
-def _seconds() -> Histogram:
+def seconds() -> Histogram:
     return Histogram([0] * (len(SECONDS) + 1))
 
 
@@ -131,8 +153,8 @@ class Series(Struct, kw_only=True):
     attempts: int = 0
     input_tokens: Histogram = field(default_factory=_tokens)
     output_tokens: Histogram = field(default_factory=_tokens)
-    duration: Histogram = field(default_factory=_seconds)
-    first_chunk: Histogram = field(default_factory=_seconds)
+    duration: Histogram = field(default_factory=seconds)
+    first_chunk: Histogram = field(default_factory=seconds)
 
     def count(self, call: Call) -> None:
         self.calls += 1
@@ -176,10 +198,15 @@ class Metrics:
         self._series: dict[SeriesKey, Series] = {}
         self._steps: dict[tuple[str, str], int] = {}  # of step and feature; few calls take any
         self._sources: list[Callable[[], Iterable[Figure]]] = []
+        self._histograms: list[Callable[[], Iterable[tuple[str, Labels, Histogram]]]] = []
 
     def add_source(self, source: Callable[[], Iterable[Figure]]) -> None:
         """Asked at each snapshot for (metric, labels, value): things that already count themselves."""
         self._sources.append(source)
+
+    def add_histograms(self, source: Callable[[], Iterable[tuple[str, Labels, Histogram]]]) -> None:
+        """The same of histograms in SECONDS."""
+        self._histograms.append(source)
 
     def take(self, calls: list[Call]) -> None:
         found = self._series.get
@@ -242,6 +269,9 @@ class Metrics:
         for source in self._sources:
             for name, labels, value in source():
                 snapshot.put(name, labels, value)
+        for histograms in self._histograms:
+            for name, labels, histogram in histograms():
+                snapshot.merge(name, _text(labels), histogram)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         snapshot.put("process_cpu_seconds_total", (), usage.ru_utime + usage.ru_stime)
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -11,12 +10,6 @@ from tenfold.app.chaos.outages.hard_down import HardDown
 from tenfold.app.chaos.outages.judge import FORBIDDEN, WORDS, Outcome
 from tenfold.app.chaos.outages.matrix import Matrix, Result
 from tenfold.app.chaos.outages.overload import LATENCY_S, PLACES, Overload
-
-
-def markers(part: str) -> tuple[str, str]:
-    """What the tables of a part stand between; nobody sees it on the page."""
-    return f"[//]: # (chaos providers, {part}: begin)", f"[//]: # (chaos providers, {part}: end)"
-
 
 _SHORT: dict[Outcome, str] = {
     "good": "reply",
@@ -101,24 +94,11 @@ def tables(report: Report, results: Sequence[Result]) -> dict[str, str]:
     figures of load."""
     made = {}
     if report.matrix is not None:
-        made["matrix"] = "\n".join([*_counts(report.matrix), "", *_faults(results)])
+        made["providers, matrix"] = "\n".join([*_counts(report.matrix), "", *_faults(results)])
     load = [*_hard_downs(report.hard_down), ""] if report.hard_down else []
     if report.overload is not None:
-        made["load"] = "\n".join([*load, *_overload(report.overload)])
+        made["providers, load"] = "\n".join([*load, *_overload(report.overload)])
     return made
-
-
-def write_into(file: Path, made: dict[str, str]) -> None:
-    """Each part between its markers. Raises ValueError when they are not there; OSError."""
-    said = file.read_text(encoding="utf-8")
-    for part, table in made.items():
-        begin, end = markers(part)
-        before, has_begin, rest = said.partition(begin)
-        _, has_end, after = rest.partition(end)
-        if not has_begin or not has_end:
-            raise ValueError(f"{file} has no lines {begin!r} and {end!r}")
-        said = f"{before}{begin}\n\n{table}\n\n{end}{after}"
-    file.write_text(said, encoding="utf-8")
 
 
 def _counts(matrix: Matrix) -> Iterator[str]:

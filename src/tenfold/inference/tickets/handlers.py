@@ -1,0 +1,144 @@
+"""Tickets: which calls may be answered later, what became of them, and the job that makes them.
+
+What is kept is a request as it was sent, since it has to be asked later. Nothing is kept but calls whose client, or
+whose feature, says that they may wait.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import json, structs
+
+from tenfold.core.call import Call, CallOptions
+from tenfold.core.errors import InvalidRequest, NotFound
+from tenfold.core.ids import TenantId
+from tenfold.inference.background import BackgroundCaller, Recorder
+from tenfold.inference.ports import ClientDialect
+from tenfold.inference.tickets.types import KEEP_S, KIND, LaterCall, Ticket, TicketPage, call_id_of, ticket_of
+from tenfold.jobs.ports import JobContext, Jobs
+from tenfold.jobs.types import Job, NewJob, Result
+
+_PATIENT = 1_000_000  # attempts: until its time is over
+_calls = json.Decoder(LaterCall)
+
+
+class Tickets:
+    """Accepts calls, and tells of them. Implements `inference.ports.Parking`."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def park(self, call: Call) -> Ticket:
+        """A call that nobody could answer: tried until somebody does. The same call twice is one ticket. Raises
+        RateLimited, Overloaded, TooLarge, StoreUnavailable."""
+        patient = structs.replace(
+            _job_of(call), delay_s=5.0, first_retry_s=5.0, most_retry_s=300.0, max_attempts=_PATIENT
+        )
+        return ticket_of(await self._jobs.enqueue(patient))
+
+    async def accept(self, call: Call, wait_s: float) -> Ticket:
+        """A call that may be answered later: it is made soon. `wait_s`: somebody waits that long, and if it ends
+        meanwhile the ticket has its reply. Raises as `park` does."""
+        if wait_s <= 0:
+            return ticket_of(await self._jobs.enqueue(_job_of(call)))
+        job = await self._jobs.start(_job_of(call))
+        return await self._told(await self._jobs.wait(job.tenant_id, job.id, wait_s))
+
+    async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> TicketPage:
+        """The newest first, without their replies. Raises InvalidRequest, StoreUnavailable."""
+        found = await self._jobs.list(tenant_id, kind=KIND, cursor=cursor, limit=limit)
+        return TicketPage(items=[ticket_of(job) for job in found.items], cursor=found.cursor)
+
+    async def find(self, tenant_id: TenantId, ticket: str) -> Ticket:
+        """Raises NotFound, for another tenant's too; StoreUnavailable."""
+        return await self._told(await self._find(tenant_id, ticket))
+
+    async def remove(self, tenant_id: TenantId, ticket: str) -> None:
+        """It is not asked any more, and request and reply are deleted; one that is being asked right now ends as
+        cancelled first. Raises NotFound, StoreUnavailable."""
+        job = await self._find(tenant_id, ticket)
+        if not job.ended:
+            job = await self._jobs.cancel(tenant_id, job.id)
+        if job.ended:
+            await self._jobs.discard(tenant_id, job.id)
+
+    async def _find(self, tenant_id: TenantId, ticket: str) -> Job:
+        call_id = call_id_of(ticket)
+        try:
+            job = None if call_id is None else await self._jobs.get(tenant_id, call_id)
+        except NotFound:
+            job = None
+        if job is None or job.kind != KIND:
+            raise NotFound("There is no such ticket.")
+        return job
+
+    async def _told(self, job: Job) -> Ticket:
+        return ticket_of(job, await self._jobs.result(job.tenant_id, job.id) if job.state == "done" else None)
+
+
+class CallJob:
+    """Makes the calls of tickets. Implements `jobs.ports.Handler`."""
+
+    kind = KIND
+    after_death: str | None = None
+
+    def __init__(self, caller: BackgroundCaller, dialects: Mapping[str, ClientDialect]) -> None:
+        self._caller = caller
+        self._dialects = dialects
+
+    async def run(self, job: JobContext) -> Result:
+        """Raises what went wrong with the call."""
+        asked = _calls.decode(job.work.input)
+        dialect = self._dialects.get(asked.dialect)
+        if dialect is None:
+            raise InvalidRequest(f"No dialect '{asked.dialect}' is known here.")
+        recorder = Recorder()
+        call = await self._caller.call(
+            job.work.principal,
+            asked.operation,
+            dialect,
+            asked.body,
+            recorder,
+            key=job.key("call"),
+            options=asked.options,
+            job=job,
+            waited_s=job.work.job.waited_s,
+        )
+        job.spent(call.cost_nano or 0)
+        if call.error is not None:
+            raise call.error
+        return Result(output=recorder.body)
+
+
+def _job_of(call: Call) -> NewJob:
+    facts = {"operation": call.operation, "dialect": call.dialect, "model": call.model}
+    if call.options.feature is not None:
+        facts["feature"] = call.options.feature
+    kept = LaterCall(
+        operation=call.operation, dialect=call.dialect, options=_that_still_hold(call.options), body=call.body
+    )
+    return NewJob(
+        kind=KIND,
+        principal=call.principal,
+        id=call.id,
+        input=json.encode(kept),
+        facts=facts,
+        give_up_s=KEEP_S,
+        keep_s=KEEP_S,
+    )
+
+
+def _that_still_hold(options: CallOptions) -> CallOptions:
+    """Later there is no client that waits, and no key under which the reply is looked for. What was approved, was for
+    this moment."""
+    return structs.replace(
+        options,
+        approved_cost_nano=None,
+        idempotency_key=None,
+        respond_async=False,
+        wait_s=0.0,
+        deadline_ms=None,
+        client_retry=False,
+        tell_budget=False,
+        explain=frozenset(),
+        traceparent=None,
+    )

@@ -1,0 +1,92 @@
+"""The values of calls that are answered later: what is kept of one, and the ticket it is known by."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from tenfold.core.call import CallOptions, Operation
+from tenfold.jobs.types import Job
+
+KIND = "call"
+"""Of the jobs that make these calls; a job has the id of the call that was accepted."""
+
+KEEP_S = 7 * 86_400.0
+"""How long a call waits at most, and how long its ticket can be read once it has ended."""
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+_TICKET = re.compile(r"tkt_([0-9a-f]{32})")
+
+
+class LaterCall(Struct, frozen=True, kw_only=True):
+    """A call as it was asked; the input of its job. `body` is kept whole, since it has to be asked."""
+
+    operation: Operation
+    dialect: str
+    options: CallOptions  # what still holds for a call that is made later
+    body: bytes
+
+
+class Ticket(Struct, frozen=True, kw_only=True):
+    """What may be known of such a call. `reply` is the body of the answer, in the dialect of the call."""
+
+    call_id: UUID
+    state: State
+    operation: str
+    dialect: str
+    model: str
+    feature: str | None
+    created_at: datetime
+    expires_at: datetime  # waiting: not asked after this; ended: not to be read after this
+    ended_at: datetime | None
+    attempts: int
+    version: int
+    error_code: str | None
+    error_message: str | None
+    reply: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        return ticket_id(self.call_id)
+
+
+class TicketPage(Struct, frozen=True, kw_only=True):
+    items: list[Ticket]
+    cursor: str | None  # of the next page
+
+
+def ticket_of(job: Job, reply: bytes | None = None) -> Ticket:
+    facts = job.facts
+    return Ticket(
+        call_id=job.id,
+        state="waiting" if job.state == "queued" else job.state,
+        operation=facts.get("operation", ""),
+        dialect=facts.get("dialect", ""),
+        model=facts.get("model", ""),
+        feature=facts.get("feature"),
+        created_at=job.created_at,
+        expires_at=job.expires_at or job.created_at + timedelta(seconds=KEEP_S),
+        ended_at=job.ended_at,
+        attempts=job.attempts,
+        version=job.version,
+        error_code=job.error_code,
+        error_message=job.error_message,
+        reply=reply,
+    )
+
+
+def ticket_id(call_id: UUID) -> str:
+    return f"tkt_{call_id.hex}"
+
+
+def ticket_location(ticket: str) -> str:
+    """Where it can be asked after."""
+    return f"/api/v1/tickets/{ticket}"
+
+
+def call_id_of(ticket: str) -> UUID | None:
+    """None: it is no ticket's id."""
+    found = _TICKET.fullmatch(ticket)
+    return None if found is None else UUID(found[1])

@@ -1,1 +1,0 @@
-"""Calls that wait for better times, and their tickets."""
