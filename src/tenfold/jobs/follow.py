@@ -60,18 +60,22 @@ class Followers:
         self._rows = rows
         self._round_s = round_s
         self._topics: dict[str, _Topic] = {}
+        self._round: list[str] = []  # those that are still to come
         self._looks = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, hints: HintFeed) -> None:
         with suppress(StoreUnavailable):  # it goes on trying
             await hints.listen(TOLD, self.hint)
-        todo: list[str] = []
         while True:
             await asyncio.sleep(min(1.0, self._round_s))
-            todo = todo or list(self._topics)
-            for _ in range(min(MOST_PER_S, 1 + int(len(self._topics) / self._round_s))):
-                if todo and (topic := self._topics.get(todo.pop())) is not None:
-                    topic.hint()
+            self.step()
+
+    def step(self) -> None:
+        """A second's part of the slow round."""
+        self._round = self._round or list(self._topics)
+        for _ in range(min(MOST_PER_S, 1 + int(len(self._topics) / self._round_s))):
+            if self._round and (topic := self._topics.get(self._round.pop())) is not None:
+                topic.hint()
 
     def hint(self, payload: str) -> None:
         """`<tenant>:<job>`; "": hints may have been lost."""
