@@ -28,6 +28,10 @@ DIRECTORY_TABLES = {
     "operator_flag_changes",  # and who changed which of them
     "budget_holders",  # process -> tenants in which it has leases
     "budget_alert_tenants",  # tenants that have alerts to deliver
+    "schedule_due",  # which schedules of which tenants are due when, for all processes
+    "job_queue",  # which jobs wait or run, of all tenants
+    "job_turns",  # whose turn it is among the tenants that wait
+    "job_workers",  # processes that do jobs
 }
 
 # Run with the rights of their owner, so each is a hole in the wall: with a fixed search path, and not for everyone.

@@ -39,14 +39,19 @@ class JobRows(Protocol):
     ) -> list[Job | None]:
         """In their order, all of one tenant, all in one transaction. A job that is there already (by id, or by
         `dedup`) is told as it is. None: so many of the tenant wait, or so many bytes of input, that there is no room.
-        `holder`: begun already, by this worker, with fence 1, unless an order_key makes it wait. `weight` is the
-        tenant's share of the workers."""
+        `holder`: begun already, by this worker, with fence 1, and needs no room; one with an order_key or a delay waits
+        to be claimed all the same. `weight` is the tenant's share of the workers."""
         ...
 
     async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
         """Jobs that are due, for this worker from now on. Tenants by turns, each as often as its weight says; of one
-        tenant the highest priority first, then the oldest. However many claim at once, each job is one's. One that
-        waits behind another of its order_key is not claimed."""
+        tenant the highest priority first, then the oldest; but every AGED_EVERY-th is the one that was due longest, if
+        it was for AGED_S. However many claim at once, each job is one's. One that waits behind another of its order_key
+        is not claimed.
+
+        While a tenant of weight w waits, each other one, of weight v, has at most floor(v / w) + 1 jobs claimed before
+        its next. Of a tenant's jobs one that was due for AGED_S, with n of them due longer, is among the next
+        AGED_EVERY * (n + 1) that are claimed."""
         ...
 
     async def work(self, tenant_id: TenantId, job_id: UUID, holder: UUID) -> Work | None:
@@ -83,7 +88,8 @@ class JobRows(Protocol):
         ...
 
     async def take_over(self, *, dead_after_s: float, then: Callable[[str], str | None]) -> int:
-        """The jobs of workers not seen for so long are ready to be claimed again; one that has now crashed for the
+        """The jobs of workers that gave no sign of life for so long, by this process's own clock, are ready to be
+        claimed again: to be called every second or so, and the first call only looks. One that has now crashed for the
         MAX_CRASHES-th time ends as failed (code `poison`) instead. `then` tells, of the kind of a job that so ends,
         the kind of the job that follows it, as in `Handler.after_death`. How many jobs. Nobody is dead before the
         database itself has been up for so long: till then it is the database that could not see them."""
@@ -95,7 +101,9 @@ class JobRows(Protocol):
         """Of one that is done."""
         ...
 
-    async def input(self, tenant_id: TenantId, job_id: UUID) -> bytes | None: ...
+    async def input(self, tenant_id: TenantId, job_id: UUID) -> bytes | None:
+        """Of one that has not ended, or that failed: else nobody needs it any more, and it is gone."""
+        ...
 
     async def page(
         self, tenant_id: TenantId, *, state: State | None, kind: str | None, before: UUID | None, limit: int
@@ -194,7 +202,7 @@ class Handler(Protocol):
     paid for goes by `JobContext.key`."""
 
     kind: str
-    after_death: str | None  # the kind of the job that follows one that failed or was poison; its input is the job's id
+    after_death: str | None  # the kind of the job that follows one that failed or was poison; see rules.follow_up
 
     async def run(self, job: JobContext) -> Result:
         """Raises a TenfoldError: tried again if it is `retryable` and attempts are left (`retry_after_s` is heeded),

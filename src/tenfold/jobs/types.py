@@ -22,9 +22,11 @@ MAX_RESULT_BYTES = 16 * 1024 * 1024
 MAX_CRASHES = 3  # workers that died with the job: then it is poison
 MAX_PRIORITY = 9
 USUAL_PRIORITY = 4
+AGED_S = 60.0  # of a tenant's claimed jobs every AGED_EVERY-th is the one that was due longest, if it was for so long
+AGED_EVERY = 4
 
 
-class NewJob(Struct, frozen=True, kw_only=True):
+class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is asked for. `input` means something to the handler of `kind` alone."""
 
     kind: str  # of the handler that does it, at most 40 characters
@@ -33,7 +35,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     id: UUID = field(default_factory=uuid7)  # added twice, it is there once
     subject: str | None = None  # the public id of what it works on (resp_..., batch_...)
     facts: dict[str, str] = field(default_factory=dict)  # what may be told of it beside; small
-    priority: int = USUAL_PRIORITY  # 0 to 9; the larger goes first, inside its tenant
+    priority: int = USUAL_PRIORITY  # 0 to 9; the larger goes first, inside its tenant (see AGED_S)
     delay_s: float = 0.0  # not before so long
     max_attempts: int = 5  # attempts that end in an error which may pass
     give_up_s: float | None = None  # after its creation no attempt begins; None: as long as there are attempts
@@ -82,6 +84,11 @@ class Job(Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         return self.state in ENDED
 
+    @property
+    def waited_s(self) -> float:
+        """From when it was due to the start of its last attempt."""
+        return 0.0 if self.started_at is None else max(0.0, (self.started_at - self.run_at).total_seconds())
+
 
 class Work(Struct, frozen=True, kw_only=True):
     """A claimed job: what a worker needs to do it. `fence` is the number of the claim: whoever has an older one has
@@ -91,7 +98,7 @@ class Work(Struct, frozen=True, kw_only=True):
     principal: Principal
     input: bytes
     fence: int
-    new: NewJob  # as it was asked for: attempts, delays
+    new: NewJob  # as it was asked for: attempts, delays; without its input, which stands above
     events: int = 0  # the number of its last event so far
 
 

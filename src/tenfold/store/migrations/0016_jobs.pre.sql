@@ -7,19 +7,22 @@ CREATE TABLE jobs (
     kind             text NOT NULL CHECK (length(kind) <= 40),
     subject          text,
     asked            jsonb NOT NULL,        -- attempts, delays, and on whose behalf
-    input            bytea NOT NULL,
+    input            bytea NOT NULL,        -- empty once it is done or cancelled
     dedup            text,
     state            text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'done', 'failed', 'cancelled')), -- running: job_queue
     priority         smallint NOT NULL,
     created_at       timestamptz NOT NULL DEFAULT now(),
     ended_at         timestamptz,
     expires_at       timestamptz,           -- ended: deleted after this
-    attempts         integer NOT NULL DEFAULT 0,
     max_attempts     integer NOT NULL,
-    crashes          integer NOT NULL DEFAULT 0,
-    started_at       timestamptz,
     progress         jsonb,
     cost_nano        bigint NOT NULL DEFAULT 0,
+    -- As long as it waits or runs these stand in job_queue; they are written at its end.
+    attempts         integer NOT NULL DEFAULT 0,
+    crashes          integer NOT NULL DEFAULT 0,
+    fence            integer NOT NULL DEFAULT 0,
+    run_at           timestamptz,
+    started_at       timestamptz,
     cancel_requested boolean NOT NULL DEFAULT false,
     error_code       text,
     error_message    text,
@@ -61,23 +64,27 @@ CREATE TABLE job_queue (
     due              boolean NOT NULL,      -- false: run_at is still to come
     run_at           timestamptz NOT NULL,
     holder           uuid,                  -- the worker that does it
-    fence            integer NOT NULL DEFAULT 0, -- how often it was claimed
+    fence            integer NOT NULL DEFAULT 0, -- grows with each claim, and whenever it is taken from a worker
+    attempts         integer NOT NULL DEFAULT 0,
     crashes          integer NOT NULL DEFAULT 0,
     claimed_at       timestamptz,
     cancel_requested boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, job_id)
 );
 CREATE INDEX job_queue_ready ON job_queue (tenant_id, priority DESC, job_id) WHERE due AND holder IS NULL;
+CREATE INDEX job_queue_waited ON job_queue (tenant_id, run_at, job_id) WHERE due AND holder IS NULL;
 CREATE INDEX job_queue_later ON job_queue (run_at) WHERE NOT due;
 CREATE INDEX job_queue_held ON job_queue (holder) WHERE holder IS NOT NULL;
 CREATE INDEX job_queue_ordered ON job_queue (tenant_id, order_key, job_id) WHERE order_key IS NOT NULL;
 GRANT SELECT, INSERT, UPDATE, DELETE ON job_queue TO tenfold_app;
 
--- Whose turn it is: of the tenants that wait, the one with the smallest. A claimed job moves it on by 1 / weight.
+-- Whose turn it is: of the tenants that wait, the one with the smallest. A claimed job moves it on by 1 / weight. The row
+-- of the nil tenant is the clock, the turn of the last job that was claimed: nobody begins before it.
 CREATE TABLE job_turns (
     tenant_id uuid PRIMARY KEY,
-    turn      double precision NOT NULL,
-    weight    integer NOT NULL CHECK (weight >= 1)
+    turn      double precision NOT NULL DEFAULT 0,
+    weight    integer NOT NULL DEFAULT 1 CHECK (weight >= 1),
+    claimed   bigint NOT NULL DEFAULT 0     -- how many of its jobs
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON job_turns TO tenfold_app;
 
@@ -91,3 +98,54 @@ CREATE TABLE job_workers (
     seen_at     timestamptz NOT NULL DEFAULT now()
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON job_workers TO tenfold_app;
+
+-- What is asked of many tenants at once: the jobs that were claimed, and which of these tenants have jobs that were kept
+-- long enough, or that failed before then. They run with the rights of whoever calls them and look into one tenant after
+-- the other, as it could itself.
+CREATE FUNCTION tenfold.claimed_jobs(tenant_ids uuid[], ids uuid[]) RETURNS SETOF tenfold.jobs
+    LANGUAGE plpgsql SET search_path = tenfold, pg_temp
+AS $$
+BEGIN
+    FOR i IN 1 .. coalesce(array_length(ids, 1), 0) LOOP
+        PERFORM set_config('tenfold.tenant_id', tenant_ids[i]::text, true);
+        RETURN QUERY SELECT * FROM jobs j WHERE j.tenant_id = tenant_ids[i] AND j.id = ids[i];
+    END LOOP;
+    PERFORM set_config('tenfold.tenant_id', '', true);
+END $$;
+
+CREATE FUNCTION tenfold.tenants_with_expired_jobs(among uuid[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql SET search_path = tenfold, pg_temp
+AS $$
+DECLARE
+    tenant uuid;
+BEGIN
+    FOREACH tenant IN ARRAY among LOOP
+        PERFORM set_config('tenfold.tenant_id', tenant::text, true);
+        IF EXISTS (SELECT FROM jobs j WHERE j.tenant_id = tenant AND j.expires_at <= now()) THEN
+            RETURN NEXT tenant;
+        END IF;
+    END LOOP;
+    PERFORM set_config('tenfold.tenant_id', '', true);
+END $$;
+
+CREATE FUNCTION tenfold.tenants_with_dead_jobs(among uuid[], before timestamptz)
+    RETURNS TABLE (tenant_id uuid, jobs bigint, oldest timestamptz)
+    LANGUAGE plpgsql SET search_path = tenfold, pg_temp
+AS $$
+DECLARE
+    tenant uuid;
+BEGIN
+    FOREACH tenant IN ARRAY among LOOP
+        PERFORM set_config('tenfold.tenant_id', tenant::text, true);
+        RETURN QUERY SELECT tenant, count(*), min(j.ended_at) FROM jobs j
+                     WHERE j.tenant_id = tenant AND j.state = 'failed' AND j.ended_at <= before HAVING count(*) > 0;
+    END LOOP;
+    PERFORM set_config('tenfold.tenant_id', '', true);
+END $$;
+
+REVOKE ALL ON FUNCTION tenfold.claimed_jobs(uuid[], uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenfold.tenants_with_expired_jobs(uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenfold.tenants_with_dead_jobs(uuid[], timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenfold.claimed_jobs(uuid[], uuid[]) TO tenfold_app;
+GRANT EXECUTE ON FUNCTION tenfold.tenants_with_expired_jobs(uuid[]) TO tenfold_app;
+GRANT EXECUTE ON FUNCTION tenfold.tenants_with_dead_jobs(uuid[], timestamptz) TO tenfold_app;
