@@ -1,16 +1,16 @@
 """The seams of this part in memory, for tests of whatever tells events, or delivers them."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from msgspec import Struct, json
 from msgspec.structs import replace
 
-from tenfold.core.errors import Conflict, InvalidRequest, StoreUnavailable, TenfoldError
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, StoreUnavailable, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
-from tenfold.jobs.types import NewJob
+from tenfold.jobs.types import Job, NewJob, Progress
 from tenfold.webhooks.types import (
     KIND,
     MAX_ENDPOINTS,
@@ -38,6 +38,55 @@ class FakeOutbox:
             NewJob(kind=KIND, principal=principal, input=json.encode(event), subject=event.resource)
             for _ in range(self.listeners)
         )
+
+
+class FakeQueue:
+    """`added` are the jobs asked for, less those of a `dedup` that is there; `room` how many more there may be."""
+
+    def __init__(self) -> None:
+        self.added: list[NewJob] = []
+        self.discarded: list[UUID] = []
+        self.room = 10_000
+
+    async def enqueue(self, new: NewJob) -> Job:
+        for each in self.added:
+            if new.dedup is not None and each.dedup == new.dedup:
+                return _waiting(each)
+        if self.room <= 0:
+            raise RateLimited("As many jobs wait already as may.", retry_after_s=1)
+        self.room -= 1
+        self.added.append(new)
+        return _waiting(new)
+
+    async def discard(self, tenant_id: TenantId, job_id: UUID) -> None:
+        if job_id in self.discarded:
+            raise NotFound("There is no such job.")
+        self.discarded.append(job_id)
+
+
+def _waiting(new: NewJob) -> Job:
+    at = datetime.now(UTC)
+    return Job(
+        tenant_id=new.principal.tenant_id,
+        id=new.id,
+        kind=new.kind,
+        state="queued",
+        subject=new.subject,
+        priority=new.priority,
+        created_at=at,
+        run_at=at,
+        started_at=None,
+        ended_at=None,
+        expires_at=None,
+        attempts=0,
+        max_attempts=new.max_attempts,
+        crashes=0,
+        progress=Progress(),
+        cost_nano=0,
+        cancel_requested=False,
+        version=1,
+        facts=new.facts,
+    )
 
 
 class FakeAnswer(Struct, frozen=True, kw_only=True):

@@ -13,12 +13,11 @@ from tenfold.core.errors import Conflict, InvalidRequest, NotFound, RateLimited,
 from tenfold.core.ids import TenantId
 from tenfold.core.inputs import one_of
 from tenfold.core.principal import Principal
-from tenfold.jobs.ports import Jobs
 from tenfold.jobs.types import Job
 from tenfold.webhooks.handlers import DEFAULT_PAGE, WebhookAdmin, before_of
 from tenfold.webhooks.names import DELIVERY, ENDPOINT, id_of, name_of
 from tenfold.webhooks.outbox import job_of, new_job
-from tenfold.webhooks.ports import WebhookRows
+from tenfold.webhooks.ports import Queue, WebhookRows
 from tenfold.webhooks.types import (
     TEST_EVENT,
     AttemptPage,
@@ -42,7 +41,7 @@ _BATCH = 500
 class WebhookLog:
     """Every method raises StoreUnavailable, and NotFound for an endpoint or a delivery that is not the tenant's."""
 
-    def __init__(self, rows: WebhookRows, admin: WebhookAdmin, jobs: Jobs, clock: Clock) -> None:
+    def __init__(self, rows: WebhookRows, admin: WebhookAdmin, jobs: Queue, clock: Clock) -> None:
         self._rows = rows
         self._admin = admin
         self._jobs = jobs

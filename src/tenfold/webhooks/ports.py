@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
-from tenfold.jobs.types import NewJob
+from tenfold.jobs.types import Job, NewJob
 from tenfold.webhooks.types import Attempt, Delivery, DeliveryState, DisabledBy, Endpoint, Event
 
 TOPIC = "webhooks"
@@ -83,6 +83,14 @@ class WebhookRows(Protocol):
     async def expire(self, tenant_id: TenantId, before: datetime, *, limit: int) -> int:
         """Deletes up to so many of them, with their attempts: how many."""
         ...
+
+
+class Queue(Protocol):
+    """Of jobs.ports.Jobs, what the log asks for."""
+
+    async def enqueue(self, new: NewJob) -> Job: ...
+
+    async def discard(self, tenant_id: TenantId, job_id: UUID) -> None: ...
 
 
 class Answer(Protocol):
