@@ -37,7 +37,7 @@ def even(_tenant_id: TenantId) -> int:
 
 class JobService:
     """Implements `ports.Jobs`. `kinds` are those that some worker does. `worker`: the one of this process, which begins
-    at once what somebody waits for."""
+    at once what somebody waits for; it may be told later (`begin_in`), since what it does may ask for jobs itself."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class JobService:
         most_waiting: int = MOST_WAITING,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
         most_in_all: int = MOST_IN_ALL,
+        max_input_bytes: int = MAX_INPUT_BYTES,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._rows = rows
@@ -58,8 +59,13 @@ class JobService:
         self._followers = followers
         self._worker = worker
         self._most = most_waiting
+        self._max_input_bytes = max_input_bytes
         self._submits = Submits(rows, weight=weight, most=most_waiting, most_bytes=most_waiting_bytes)
         self._backlog = Backlog(rows, most=most_in_all, clock=clock, chance=chance)
+
+    def begin_in(self, worker: JobWorker) -> None:
+        """From here on this process has a worker: what somebody waits for begins there."""
+        self._worker = worker
 
     async def aclose(self) -> None:
         """What is on its way into the database gets there."""
@@ -111,8 +117,8 @@ class JobService:
     def _check(self, new: NewJob) -> None:
         if new.kind not in self._kinds:
             raise InvalidRequest(f"There is no kind of job '{new.kind[:_MAX_KIND]}'.", param="kind")
-        if len(new.input) > MAX_INPUT_BYTES:
-            raise TooLarge(f"The input of a job has at most {MAX_INPUT_BYTES} bytes.")
+        if len(new.input) > self._max_input_bytes:
+            raise TooLarge(f"The input of a job has at most {self._max_input_bytes} bytes.")
         if not 0 <= new.priority <= MAX_PRIORITY:
             raise InvalidRequest(f"A priority is 0 to {MAX_PRIORITY}.", param="priority")
         if not (isfinite(new.delay_s) and 0 <= new.delay_s <= _MAX_DELAY_S):
