@@ -25,6 +25,7 @@ from tenfold.app.explaining import health_services
 from tenfold.app.flagging import flag_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
+from tenfold.app.resources import KINDS, Resources
 from tenfold.app.routing import breaker_policy, features_of, heeds_keys, oldest_stale_s
 from tenfold.app.settings import Settings, environment
 from tenfold.app.slo.alerts import SloAlerts
@@ -59,9 +60,7 @@ from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.planner import Planner
 from tenfold.inference.route import Route, Router
 from tenfold.inference.structured import Structured
-from tenfold.inference.tickets.handlers import CallJob, Tickets
-from tenfold.inference.tickets.types import KIND as CALL
-from tenfold.jobs.ports import Handler
+from tenfold.inference.tickets.handlers import Tickets
 from tenfold.ledger.paces import Paces, PostgresPaceRows
 from tenfold.ledger.prices import PriceBook
 from tenfold.ledger.reports.corrections import ReceiptCorrections
@@ -79,8 +78,6 @@ from tenfold.store import Store
 logger = logging.getLogger(__name__)
 
 SAVE_METRICS_S = 1.0
-KINDS = frozenset({CALL})
-"""Of the jobs there are: every worker does all of them."""
 
 Tap = Callable[[list[Call]], None]
 
@@ -167,7 +164,19 @@ class Service:
             heeds_keys=heeds_keys(settings, router),
             repeat=settings.jobs.repeat_interrupted,
         )
-        self._work([CallJob(caller, by_name)])
+        resources = Resources(
+            settings,
+            store,
+            self._clock,
+            background=background,
+            changes=accounting.changes,
+            pipeline=pipeline,
+            router=router,
+            caller=caller,
+            dialects=dialects,
+        )
+        self._events = resources.events
+        self._work(resources)
         library = Library(store, embedder, self._meter.recorder(FEATURE))
         documentation = Documentation(library, Tenants(rows, self._clock))
         self._keep(documentation.keep(), "app.documentation")
@@ -193,6 +202,7 @@ class Service:
             probes=self,
             pages=AsgiMount(console, settings.server.max_body_bytes),
             max_body_bytes=settings.server.max_body_bytes,
+            resources=resources.routes,
         ).handle
         self._keep(self._look_after(), "app.look_after")
         # What start-up made lives as long as the process: the collector need not walk it again and again.
@@ -205,7 +215,8 @@ class Service:
         await self._background.stop()
 
     def stopping(self) -> None:
-        """From here on calls are refused; those in flight go on."""
+        """From here on calls are refused; those in flight go on, and those that follow jobs are sent away."""
+        self._events.stop()
         self._gate.stopping = True
 
     async def stop(self) -> None:
@@ -267,11 +278,11 @@ class Service:
         self._metrics.add_histograms(self._background.counts.histograms)
         return self._background
 
-    def _work(self, handlers: list[Handler]) -> None:
+    def _work(self, resources: Resources) -> None:
         """The jobs of this process, where it does any."""
         if self._does_jobs:
-            self._background.work(handlers, self._webhook)
-        for name, work in self._background.tasks():
+            self._background.work(resources.handlers, self._webhook)
+        for name, work in (*self._background.tasks(), *resources.tasks()):
             self._keep(work, name)
 
     def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> Corrections:

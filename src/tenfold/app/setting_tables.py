@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from tenfold.app.job_tables import EgressSettings, JobSettings, ResponseSettings, WebhookSettings
 from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
 from tenfold.app.setting_parts import Mistake, Usd, amount_usd, nearest
 from tenfold.app.setting_parts import Table as _Table
@@ -260,37 +261,6 @@ class IdempotencySettings(_Table):
     )
 
 
-class JobSettings(_Table):
-    """Durable work: background responses, batches, tickets, webhooks, schedules."""
-
-    in_server: bool = Field(True, description="Serving processes do jobs, too; else `tenfold worker` does them all.")
-    slots: int = Field(32, ge=1, le=4096, description="Jobs at once, per process.")
-    max_waiting: int = Field(10_000, ge=1, le=1_000_000, description="Jobs of a tenant that may wait; then 429.")
-    max_waiting_bytes: int = Field(256 * 1024 * 1024, ge=1024, description="Bytes of the input of those.")
-    max_waiting_all: int = Field(100_000, ge=1, le=10_000_000, description="Jobs of all tenants; then 503.")
-    max_input_bytes: int = Field(
-        4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest input of a job, such as a call that waits."
-    )
-    repeat_interrupted: bool = Field(
-        True,
-        description="A provider call whose process was killed is asked again. False: its job ends as a dead letter, so "
-        "that no provider can be paid twice for it.",
-    )
-    dead_letter_alert_s: float = Field(
-        3600, gt=0, description="Dead letters older than this are told to the alerts' webhook and the log."
-    )
-
-
-class EgressSettings(_Table):
-    """Where URLs that tenants give (webhooks) may lead to."""
-
-    allow: list[str] = Field(
-        default_factory=list,
-        description='Networks that are reached although they are not public, such as "10.1.0.0/16".',
-    )
-    allow_http: bool = Field(False, description="Also http:// URLs, not only https://.")
-
-
 class AlertSettings(_Table):
     webhook_url: str | None = Field(None, description="http(s) URL that every budget alert is posted to.")
     webhook_secret: str | None = Field(
@@ -343,6 +313,8 @@ class Settings(_Table):
     budgets: BudgetSettings = Field(default_factory=lambda: BudgetSettings())
     idempotency: IdempotencySettings = Field(default_factory=lambda: IdempotencySettings())
     jobs: JobSettings = Field(default_factory=lambda: JobSettings())
+    responses: ResponseSettings = Field(default_factory=lambda: ResponseSettings())
+    webhooks: WebhookSettings = Field(default_factory=lambda: WebhookSettings())
     egress: EgressSettings = Field(default_factory=lambda: EgressSettings())
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings())
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())

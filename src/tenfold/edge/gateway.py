@@ -18,6 +18,7 @@ from tenfold.core.principal import Principal
 from tenfold.edge.http import Request
 from tenfold.edge.models import list_models, show_model
 from tenfold.edge.options import read_options
+from tenfold.edge.progress import offered_key
 from tenfold.inference import respond
 from tenfold.inference.authenticate import Keys, authenticate
 from tenfold.inference.pipeline import Pipeline
@@ -147,7 +148,8 @@ class Gateway:
         headers = request.headers
         dialect = self._dialects.anthropic if b"anthropic-version" in headers else self._dialects.openai
         try:
-            principal = await authenticate(self._keys, headers.get(b"authorization"), headers.get(b"x-api-key"))
+            given = headers.get(b"authorization") or offered_key(headers)
+            principal = await authenticate(self._keys, given, headers.get(b"x-api-key"))
             resource = self._resource(path)
             if resource is not None:
                 await resource.handle(request, principal)
