@@ -18,6 +18,7 @@ from tenfold.core.principal import (
     SCOPE_INFERENCE,
     SCOPE_KEYS,
     SCOPE_USAGE,
+    SCOPE_WEBHOOKS,
 )
 
 SCOPES = (
@@ -25,6 +26,7 @@ SCOPES = (
     (SCOPE_USAGE, "Read usage and spend"),
     (SCOPE_BUDGETS, "Set budgets and limits"),
     (SCOPE_FLAGS, "Set feature flags and switch features off"),
+    (SCOPE_WEBHOOKS, "Set webhooks and read what they delivered"),
     (SCOPE_APPROVE, "Approve calls above the cost ceiling"),
     (SCOPE_KEYS, "Create and revoke keys"),
 )

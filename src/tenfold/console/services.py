@@ -21,6 +21,8 @@ from tenfold.ledger.budgets.types import Budget, BudgetAlert, BudgetState, Owner
 from tenfold.limits.types import Limit, LimitPage
 from tenfold.rollout.evaluation import Evaluation
 from tenfold.rollout.types import ChangePage, Flag, FlagPage, Kill, KillPage
+from tenfold.webhooks.handlers import WebhookAdmin
+from tenfold.webhooks.log import WebhookLog
 
 
 class AccountService(Protocol):
@@ -317,6 +319,14 @@ class JobServices:
     schedules: ScheduleAdmin
 
 
+@dataclass(frozen=True, kw_only=True)
+class WebhookServices:
+    """What `/api/v1/webhooks` and `/api/v1/webhook-deliveries` stand on."""
+
+    admin: WebhookAdmin
+    log: WebhookLog
+
+
 class FlagService(Protocol):
     """See tenfold.rollout.handlers.FlagAdmin."""
 
@@ -406,6 +416,7 @@ class ConsoleServices:
     flags: FlagServices | None = None
     tickets: TicketService | None = None
     jobs: JobServices | None = None
+    webhooks: WebhookServices | None = None
     slo: SloService | None = None
     health: HealthServices | None = None
     version: str = ""
