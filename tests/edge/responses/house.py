@@ -116,7 +116,13 @@ class House:
         return self.work.working(self.handlers)
 
     def _client(self, whose: Principal) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=whose.tenant_slug, max_retries=0, timeout=20)
+        return openai.AsyncOpenAI(
+            base_url=f"{self.url}/v1",
+            api_key=whose.tenant_slug,
+            max_retries=0,
+            timeout=20,
+            http_client=openai.DefaultAsyncHttpxClient(verify=False),
+        )
 
     @property
     def url(self) -> str:

@@ -12,9 +12,10 @@ import pytest
 from tenfold.core.errors import RateLimited, StoreUnavailable
 from tenfold.inference.responses.types import id_of
 from tenfold.jobs.types import MAX_CRASHES, Job
+from tenfold.providers.transport.fake import FakeReply
 from tests.edge.responses.house import House
 from tests.support.openai_schema import assert_valid
-from tests.support.pipeline import FRAMES, MODEL, FakeReply, streamed, whole
+from tests.support.pipeline import FRAMES, MODEL, streamed, whole
 
 every_upstream = pytest.mark.parametrize("upstream", ["openai", "anthropic", "gemini"])
 
@@ -324,7 +325,7 @@ async def test_it_is_streamed_and_can_be_streamed_again(upstream: str) -> None:
         assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "Hello"
         response_id = events[0].response.id
         for after in (None, 0, 1, 2, 5, len(events) - 2, len(events) - 1, len(events) + 5):
-            more = {} if after is None else {"starting_after": after}
+            more: Any = {} if after is None else {"starting_after": after}
             again = await house.client.responses.retrieve(response_id, stream=True, **more)
             assert await numbers_and_types(again) == [
                 (event.sequence_number, event.type) for event in events[0 if after is None else after + 1 :]

@@ -13,6 +13,12 @@ from tests.edge.responses.house import House
 from tests.support.openai_schema import assert_valid
 from tests.support.pipeline import MODEL, streamed, whole
 
+
+def text_of(item: Any) -> str:
+    text: str = item.content[0].text
+    return text
+
+
 every_upstream = pytest.mark.parametrize("upstream", ["openai", "anthropic", "gemini"])
 
 
@@ -26,7 +32,7 @@ async def test_a_whole_response_is_stored(upstream: str) -> None:
         made = await house.client.responses.create(model=MODEL, input="Hi", metadata={"a": "b"})
         assert made.output_text == "Hello"
         assert made.status == "completed"
-        assert made.store is True
+        assert made.to_dict()["store"] is True
         found = await house.client.responses.retrieve(made.id)
         assert found == made
         assert_valid("Response", found.model_dump(mode="json", exclude_unset=True))
@@ -63,7 +69,7 @@ async def test_what_is_not_to_be_stored_is_not() -> None:
     async with House({"openai": [whole("openai")]}) as house:
         made = await house.client.responses.create(model=MODEL, input="Hi", store=False)
         assert made.output_text == "Hello"
-        assert made.store is False
+        assert made.to_dict()["store"] is False
         with pytest.raises(openai.NotFoundError):
             await house.client.responses.retrieve(made.id)
         assert len(house.rows) == 0
@@ -83,7 +89,7 @@ async def test_without_a_database_it_is_answered_and_says_that_it_is_not_stored(
         else:
             made = await house.client.responses.create(model=MODEL, input="Hi")
         assert made.output_text == "Hello"
-        assert made.store is False
+        assert made.to_dict()["store"] is False
 
 
 async def test_an_answer_from_the_cache_is_a_response_of_its_own() -> None:
@@ -245,7 +251,7 @@ async def test_another_tenant_sees_nothing() -> None:
         ):
             with pytest.raises(openai.NotFoundError):
                 await look
-        assert await house.client.responses.retrieve(made.id)
+        assert (await house.client.responses.retrieve(made.id)).id == made.id
 
 
 async def test_deleted_it_is_gone() -> None:
@@ -294,19 +300,20 @@ async def test_input_items_a_page_at_a_time() -> None:
             previous_response_id=first.id,
         )
         pager = await house.client.responses.input_items.list(second.id, order="asc", limit=2)
-        texts = [item.content[0].text async for item in pager]  # type: ignore[union-attr]
+        texts = [text_of(item) async for item in pager]
         assert texts == ["one", "Hello", "two", "three"]
         newest = await house.client.responses.input_items.list(second.id)
-        assert [item.content[0].text for item in newest.data] == texts[::-1]  # type: ignore[union-attr]
+        assert [text_of(item) for item in newest.data] == texts[::-1]
         raw = await house.client.responses.input_items.with_raw_response.list(second.id, limit=2)
         page = json.loads(raw.content)
         assert_valid("ResponseItemList", page)
         assert page["has_more"] is True
         ids = [item.id for item in newest.data]
         assert len(set(ids)) == 4
+        wrong: Any
         for wrong in ({"limit": 0}, {"limit": 101}, {"order": "up"}, {"after": "msg_none"}):
             with pytest.raises(openai.BadRequestError):
-                await house.client.responses.input_items.list(second.id, **wrong)  # type: ignore[arg-type]
+                await house.client.responses.input_items.list(second.id, **wrong)
 
 
 async def test_what_expired_is_gone() -> None:
@@ -322,13 +329,14 @@ async def test_what_expired_is_gone() -> None:
 
 async def test_what_is_not_here_says_what_to_do() -> None:
     async with House({"openai": []}) as house:
+        asked: Any
         for asked, word in (
             ({"conversation": "conv_1"}, "previous_response_id"),
             ({"prompt": {"id": "pmpt_1"}}, "instructions"),
             ({"background": True, "store": False}, "store"),
         ):
             with pytest.raises(openai.BadRequestError, match=word):
-                await house.client.responses.create(model=MODEL, input="a", **asked)  # type: ignore[arg-type]
+                await house.client.responses.create(model=MODEL, input="a", **asked)
 
 
 async def test_routes_that_are_none() -> None:
