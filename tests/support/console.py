@@ -20,7 +20,14 @@ from tenfold.assistant.types import CallSummary, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.fake import FakeSlo, FakeTargets, FakeUsage
-from tenfold.console.services import ConsoleServices, FlagServices, HealthServices, MoneyServices
+from tenfold.console.services import (
+    ConsoleServices,
+    FlagServices,
+    HealthServices,
+    JobServices,
+    MoneyServices,
+    WebhookServices,
+)
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.ids import uuid7
@@ -32,6 +39,9 @@ from tenfold.inference.policy import Feature, Policy, Rule
 from tenfold.inference.route import Route, Router, Target
 from tenfold.inference.tickets.handlers import Tickets
 from tenfold.inference.tickets.types import KIND
+from tenfold.jobs.schedules.fake import FakeScheduleRows
+from tenfold.jobs.schedules.handlers import ScheduleAdmin
+from tenfold.jobs.submissions import Submissions
 from tenfold.ledger.budgets.fake import FakeBudgetRows
 from tenfold.ledger.budgets.handlers import BudgetAdmin
 from tenfold.ledger.budgets.types import Budget
@@ -42,6 +52,11 @@ from tenfold.rollout.book import Flags, RolloutBook
 from tenfold.rollout.book import Switches as FlagSwitches
 from tenfold.rollout.fake import FakeRolloutRows
 from tenfold.rollout.handlers import FlagAdmin
+from tenfold.webhooks.fake import FakeSender, FakeWebhookRows
+from tenfold.webhooks.handlers import WebhookAdmin
+from tenfold.webhooks.log import WebhookLog
+from tenfold.webhooks.types import KIND as WEBHOOK
+from tests.jobs.schedules.parts import Sums
 from tests.ledger.samples import receipt
 from tests.support.jobs import Work
 from tests.support.passwords import cheap_passwords
@@ -98,6 +113,9 @@ class FakeConsole:
     flag_book: RolloutBook
     work: Work
     tickets: Tickets
+    webhook_rows: FakeWebhookRows
+    sender: FakeSender
+    webhooks: WebhookServices
     _budget_rows: FakeBudgetRows
 
     @property
@@ -178,8 +196,15 @@ async def fake_console(
         ceilings=Ceilings(),
         features={"helpdesk": Feature(name="helpdesk", steps=("stale", "template"))},
     )
-    work = Work({KIND}, clock)
+    work = Work({KIND, WEBHOOK, Sums.kind}, clock)
+    submissions = Submissions(work.jobs, [Sums()])
+    jobs = JobServices(
+        jobs=work.jobs, submissions=submissions, schedules=ScheduleAdmin(FakeScheduleRows(clock), submissions)
+    )
     tickets = Tickets(work.jobs)
+    webhook_rows, sender = FakeWebhookRows(), FakeSender()
+    webhook_admin = WebhookAdmin(webhook_rows, sender, clock)
+    webhooks = WebhookServices(admin=webhook_admin, log=WebhookLog(webhook_rows, webhook_admin, work.jobs, clock))
     async with Keyring(rows, clock, poll_s=0.05) as keyring:
         services = ConsoleServices(
             accounts=accounts,
@@ -200,6 +225,8 @@ async def fake_console(
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
             flags=FlagServices(admin=flags, values=Flags(flag_book)),
             tickets=tickets,
+            jobs=jobs,
+            webhooks=webhooks,
             slo=slo,
             health=HealthServices(targets=targets, routes=explainer),
             version="0.1.0",
@@ -228,5 +255,8 @@ async def fake_console(
             flag_book=flag_book,
             work=work,
             tickets=tickets,
+            webhook_rows=webhook_rows,
+            sender=sender,
+            webhooks=webhooks,
             _budget_rows=budget_rows,
         )

@@ -14,6 +14,7 @@ from tenfold.console.budgets_api import budget_api_routes
 from tenfold.console.docs import docs_routes
 from tenfold.console.flags_api import flag_api_routes
 from tenfold.console.health_api import health_api_routes
+from tenfold.console.jobs_api import job_api_routes
 from tenfold.console.keys import key_routes
 from tenfold.console.limits_api import limit_api_routes
 from tenfold.console.ofrep import ofrep_routes
@@ -27,6 +28,7 @@ from tenfold.console.problems import (
     validation_detail,
 )
 from tenfold.console.reports_api import ReportService, reports_routes
+from tenfold.console.schedules_api import schedule_api_routes
 from tenfold.console.security import SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
@@ -35,6 +37,7 @@ from tenfold.console.status import status_routes
 from tenfold.console.tickets_api import ticket_api_routes
 from tenfold.console.usage import usage_routes
 from tenfold.console.views import ErrorPage
+from tenfold.console.webhooks_api import webhook_api_routes
 from tenfold.core.errors import TenfoldError
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
@@ -64,6 +67,11 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(health_api_routes(services, services.health))
     if services.tickets is not None:
         app.include_router(ticket_api_routes(services, services.tickets))
+    if services.jobs is not None:
+        app.include_router(job_api_routes(services, services.jobs))
+        app.include_router(schedule_api_routes(services, services.jobs.schedules))
+    if services.webhooks is not None:
+        app.include_router(webhook_api_routes(services, services.webhooks))
     if services.flags is not None:
         app.include_router(flag_api_routes(services, services.flags.admin))
         app.include_router(ofrep_routes(services, services.flags.values))
