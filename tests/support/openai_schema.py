@@ -16,6 +16,12 @@ def assert_valid(schema: str, value: Any) -> None:
     assert not errors, errors
 
 
+def schema(name: str) -> dict[str, Any]:
+    """components/schemas/<name>."""
+    described: dict[str, Any] = _schemas()[name]
+    return described
+
+
 def official_examples(path: str, method: str = "POST") -> list[dict[str, Any]]:
     """Examples of the reference pages: `curl`, `response`, `title`."""
     rows = json_lines(shared_data("openapi_openai") / "official_examples.jsonl.gz")

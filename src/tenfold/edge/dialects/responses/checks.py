@@ -3,6 +3,7 @@
 Every body that is refused is refused with InvalidRequest, in the words OpenAI uses.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import ValidationError, convert
@@ -11,7 +12,7 @@ from tenfold.core.chat import JsonObject
 from tenfold.core.errors import InvalidRequest, UnsupportedParameter
 from tenfold.core.json_guard import load_json
 from tenfold.edge.dialects.openai.checks import reworded
-from tenfold.edge.dialects.responses.schema import Body, Item, Output, Tool
+from tenfold.edge.dialects.responses.schema import Body, Item, Output
 
 _INCLUDABLE = frozenset(
     {
@@ -35,6 +36,7 @@ _ITEMS = frozenset(
         "reasoning",
     }
 )
+_TOOLS = frozenset({"function", "custom"})
 _CHOICES = ("none", "auto", "required")
 _ELSEWHERE = {
     "conversation": "Conversations are not kept here: send `previous_response_id`, or the items themselves in `input`.",
@@ -62,19 +64,18 @@ def look(body: bytes) -> tuple[JsonObject, Body]:
     """The body as JSON and as its type, of a request that may be stored, chained or run in the background. Raises
     InvalidRequest."""
     value = load_json(body)
+    if isinstance(value, dict):
+        _refuse_elsewhere(value)
     try:
         typed = convert(value, Body)
     except ValidationError as error:
         raise reworded(str(error)) from error
-    _refuse_elsewhere(value)
     for number, wanted in enumerate(typed.include or ()):
         if wanted not in _INCLUDABLE:
             known = ", ".join(f"'{name}'" for name in sorted(_INCLUDABLE))
             raise InvalidRequest(
                 f"Invalid value: '{wanted[:80]}'. Supported values are: {known}.", param=f"include[{number}]"
             )
-    for number, tool in enumerate(typed.tools or ()):
-        _check_tool(tool, number)
     check_choice(typed.tool_choice, typed.tools or ())
     if typed.reasoning is not None and typed.reasoning.mode not in (None, "standard"):
         raise UnsupportedParameter(
@@ -82,7 +83,7 @@ def look(body: bytes) -> tuple[JsonObject, Body]:
         )
     if isinstance(typed.input, list):
         for number, item in enumerate(typed.input):
-            _check_item(item, number)
+            _check_output(item, number)
     return value, typed
 
 
@@ -101,18 +102,39 @@ def look_alone(body: bytes, *, counting: bool = False) -> tuple[JsonObject, Body
 
 
 def _refuse_elsewhere(value: JsonObject) -> None:
+    """What is known, and done by OpenAI alone. It is told by its type, whatever else its shape is."""
     for name, instead in _ELSEWHERE.items():
         if value.get(name) is not None:
             raise UnsupportedParameter(instead, param=name)
+    for number, kind in _types(value.get("tools")):
+        if kind not in _TOOLS:
+            raise UnsupportedParameter(
+                f"The tool '{kind[:60]}' is run by OpenAI and by nobody here: {_instead_of(kind)}.",
+                param=f"tools[{number}]",
+            )
+    for number, kind in _types(value.get("input")):
+        if kind == "item_reference":
+            raise UnsupportedParameter(
+                "Items are not looked up by their id here: send the item itself, or `previous_response_id`.",
+                param=f"input[{number}]",
+            )
+        if kind not in _ITEMS:
+            raise UnsupportedParameter(
+                f"Items of the type '{kind[:60]}' belong to tools that OpenAI runs, and mean nothing to other models:"
+                " leave it out, or tell what it says in a message.",
+                param=f"input[{number}]",
+            )
 
 
-def _check_tool(tool: Tool, number: int) -> None:
-    if tool.type in ("function", "custom"):
-        return
-    raise UnsupportedParameter(
-        f"The tool '{tool.type[:60]}' is run by OpenAI and by nobody here: {_instead_of(tool.type)}.",
-        param=f"tools[{number}]",
-    )
+def _types(given: Any) -> Iterator[tuple[int, str]]:
+    """The place and the type of each member that names one. An item without one is a message, or a bare id."""
+    for number, one in enumerate(given if isinstance(given, list) else ()):
+        if isinstance(one, dict):
+            kind = one.get("type")
+            if kind is None and "role" not in one and "id" in one:
+                kind = "item_reference"
+            if isinstance(kind, str):
+                yield number, kind
 
 
 def _instead_of(kind: str) -> str:
@@ -160,19 +182,8 @@ def _check_offered(kind: Any, name: Any, offered: set[tuple[str, str | None]], p
         raise InvalidRequest(f"Tool choice '{name[:80]}' not found in 'tools' parameter.", param=param)
 
 
-def _check_item(item: Item, number: int) -> None:
-    kind = item.kind
-    if kind == "item_reference":
-        raise UnsupportedParameter(
-            "Items are not looked up by their id here: send the item itself, or `previous_response_id`.",
-            param=f"input[{number}]",
-        )
-    if kind not in _ITEMS:
-        raise UnsupportedParameter(
-            f"Items of the type '{kind[:60]}' belong to tools that OpenAI runs, and mean nothing to other models: leave"
-            " it out, or tell what it says in a message.",
-            param=f"input[{number}]",
-        )
+def _check_output(item: Item, number: int) -> None:
+    """What a tool gave: its type is known once its item is."""
     if item.output is not None:
         try:
             item.output = convert(item.output, Output)

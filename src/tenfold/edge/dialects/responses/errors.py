@@ -4,9 +4,30 @@ from msgspec import json
 
 from tenfold.core.chat import JsonObject
 from tenfold.core.errors import TenfoldError
-from tenfold.edge.dialects.openai.errors import encode_error, error_object
+from tenfold.edge.dialects.openai.errors import error_object
 
-__all__ = ["encode_error", "error_frame", "event", "restart_frame"]
+_HERE = {
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+    "logprobs": "top_logprobs",
+    "response_format": "text.format",
+    "response_format.json_schema.schema": "text.format.schema",
+}
+"""What upstreams' wires name by a word of chat completions, in the words of this API."""
+
+
+def told(error: TenfoldError) -> JsonObject:
+    """The error's object."""
+    value = error_object(error)
+    param = value["param"]
+    if isinstance(param, str):
+        value["param"] = "input" if param.startswith("messages[") else _HERE.get(param, param)
+    return value
+
+
+def encode_error(error: TenfoldError) -> bytes:
+    return json.encode({"error": told(error)})
 
 
 def event(kind: str, sequence: int, members: JsonObject) -> bytes:
@@ -24,9 +45,11 @@ def event(kind: str, sequence: int, members: JsonObject) -> bytes:
 def error_frame(error: TenfoldError, sequence: int = 0) -> bytes:
     """As OpenAI's server sends it, with `error`, on which its SDKs raise APIError; and with the members its reference
     has."""
-    told = error_object(error)
-    flat = {name: told[name] for name in ("code", "message", "param")}
-    return event("error", sequence, {**flat, "error": told})
+    return event("error", sequence, error_members(told(error)))
+
+
+def error_members(value: JsonObject) -> JsonObject:
+    return {"code": value["code"], "message": value["message"], "param": value["param"], "error": value}
 
 
 def restart_frame(provider: str, model: str) -> bytes:

@@ -22,7 +22,6 @@ from tenfold.core.chat import (
     ToolCallPart,
     ToolResultPart,
 )
-from tenfold.core.errors import UnsupportedParameter
 from tenfold.edge.dialects.responses.schema import Content, Item
 from tenfold.providers.openai.content import DIALECT as OPENAI
 from tenfold.providers.openai.content import split_data_url
@@ -44,18 +43,16 @@ _ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "dev
 
 
 def messages_of(given: str | list[Item] | None) -> list[Message]:
-    """The conversation: what the assistant thought, said and called in one go is one message. Raises
-    UnsupportedParameter."""
+    """The conversation: what the assistant thought, said and called in one go is one message."""
     if given is None or isinstance(given, str):
         return [Message(role="user", parts=[TextPart(text=given)])] if given else []
     messages: list[Message] = []
     turn: list[Part] = []
-    for number, item in enumerate(given):
-        param = f"input[{number}]"
-        parts = _assistant_parts(item, param)
+    for item in given:
+        parts = _assistant_parts(item)
         if parts is None:
             _end(turn, messages)
-            messages.append(_other_message(item, param))
+            messages.append(_other_message(item))
             continue
         if _is_said(turn) and item.kind in ("message", "reasoning"):
             _end(turn, messages)
@@ -77,11 +74,11 @@ def _is_said(turn: list[Part]) -> bool:
     return said and not any(isinstance(part, ToolCallPart | OpaquePart) for part in turn)
 
 
-def _assistant_parts(item: Item, param: str) -> list[Part] | None:
+def _assistant_parts(item: Item) -> list[Part] | None:
     """None for what is not the assistant's."""
     match item.kind:
         case "message" if item.role == "assistant":
-            return _content(item.content, f"{param}.content")
+            return _content(item.content)
         case "function_call":
             return [
                 ToolCallPart(
@@ -100,11 +97,11 @@ def _assistant_parts(item: Item, param: str) -> list[Part] | None:
     return None
 
 
-def _other_message(item: Item, param: str) -> Message:
+def _other_message(item: Item) -> Message:
     if item.kind in ("function_call_output", "custom_tool_call_output"):
-        content = _content(item.output, f"{param}.output")
+        content = _content(item.output)
         return Message(role="tool", parts=[ToolResultPart(call_id=item.call_id or "", content=content)])
-    return Message(role=_ROLES[item.role or "user"], parts=_content(item.content, f"{param}.content"))
+    return Message(role=_ROLES[item.role or "user"], parts=_content(item.content))
 
 
 def _thought(item: Item) -> Part:
@@ -119,38 +116,29 @@ def _thought(item: Item) -> Part:
     return ThinkingPart(text=text, signature=sealed.signature, redacted=sealed.redacted)
 
 
-def _content(content: str | list[Content] | None, param: str) -> list[Part]:
+def _content(content: str | list[Content] | None) -> list[Part]:
     if content is None or isinstance(content, str):
         return [TextPart(text=content)] if content else []
-    return [_part(part, f"{param}[{number}]") for number, part in enumerate(content)]
+    return [_part(part) for part in content]
 
 
-def _part(part: Content, param: str) -> Part:
+def _part(part: Content) -> Part:
     match part.type:
-        case "input_text" | "output_text" | "text":
-            return TextPart(text=part.text or "")
         case "refusal":
             return RefusalPart(text=part.refusal or "")
         case "input_image":
-            return _image(part, param)
+            return _image(part)
         case "input_file":
             return _file(part)
         case "input_audio" if part.input_audio is not None:
             return AudioPart(data=part.input_audio.data, format=part.input_audio.format)
-    raise UnsupportedParameter(
-        f"Content of the type '{part.type[:60]}' is not known here: send it as text, image or file.", param=param
-    )
+    return TextPart(text=part.text or "")
 
 
-def _image(part: Content, param: str) -> Part:
-    if part.image_url is None:
-        raise UnsupportedParameter(
-            "Images are not looked up by a file's id here: send `image_url`, a URL or `data:image/png;base64,...`.",
-            param=param,
-        )
-    media_type, data = split_data_url(part.image_url)
-    url = part.image_url if data is None else None
-    return ImagePart(url=url, media_type=media_type, data=data, detail=part.detail)
+def _image(part: Content) -> Part:
+    url = part.image_url or ""
+    media_type, data = split_data_url(url)
+    return ImagePart(url=url if data is None else None, media_type=media_type, data=data, detail=part.detail)
 
 
 def _file(part: Content) -> Part:

@@ -121,7 +121,7 @@ def items_of(
             )  # told of the text as a whole: on its first part
             if not items or items[-1]["type"] != "message":
                 items.append(message(item_id("message", salt, len(items)), []))
-            items[-1]["content"].append(content)
+            _append(items[-1]["content"], content)
             continue
         item = _item_of(part, salt, len(items), summarised=summarised)
         if item is not None:
@@ -145,6 +145,14 @@ def text_content(
     text: str, notes: list[JsonObject] | None = None, logprobs: list[JsonObject] | None = None
 ) -> JsonObject:
     return {"type": "output_text", "text": text, "annotations": notes or [], "logprobs": logprobs or []}
+
+
+def _append(contents: list[JsonObject], content: JsonObject) -> None:
+    """A refusal goes on where one stands before it: streams do not tell two apart."""
+    if contents and content["type"] == contents[-1]["type"] == "refusal":
+        contents[-1]["refusal"] += content["refusal"]
+    else:
+        contents.append(content)
 
 
 def _content_of(part: Part, logprobs: list[JsonObject] | None) -> JsonObject | None:

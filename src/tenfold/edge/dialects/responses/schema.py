@@ -19,7 +19,6 @@ _NEEDS = {
     "custom_tool_call": ("call_id", "name", "input"),
     "function_call_output": ("call_id", "output"),
     "custom_tool_call_output": ("call_id", "output"),
-    "item_reference": ("id",),
 }
 
 
@@ -51,13 +50,16 @@ class Content(Struct):
             if self.refusal is None:
                 raise ValueError("Missing required parameter: `refusal`")
         elif kind == "input_image":
-            if self.image_url is None and self.file_id is None:
+            if self.image_url is None:  # a file's id alone is not looked up here
                 raise ValueError("Missing required parameter: `image_url`")
         elif kind == "input_file":
             if self.file_data is None and self.file_url is None and self.file_id is None:
                 raise ValueError("Missing required parameter: `file_data`")
-        elif kind == "input_audio" and self.input_audio is None:
-            raise ValueError("Missing required parameter: `input_audio`")
+        elif kind == "input_audio":
+            if self.input_audio is None:
+                raise ValueError("Missing required parameter: `input_audio`")
+        else:
+            raise ValueError(f"content of the type {kind[:60]!r} is not known here, send it as text, image or file")
 
 
 class Item(Struct):
@@ -78,7 +80,7 @@ class Item(Struct):
 
     @property
     def kind(self) -> str:
-        return self.type or ("message" if self.role is not None or self.id is None else "item_reference")
+        return self.type or "message"
 
     @property
     def thought_signature(self) -> str | None:
@@ -110,7 +112,7 @@ Output = str | list[Content]
 
 
 class Tool(Struct):
-    """Of the type `function` or `custom` it is whole; others are refused by their type."""
+    """A function, or a custom tool."""
 
     type: str
     name: str | None = None
@@ -120,7 +122,7 @@ class Tool(Struct):
     format: JsonObject | None = None
 
     def __post_init__(self) -> None:
-        if self.type in ("function", "custom") and not self.name:
+        if not self.name:
             raise ValueError("Missing required parameter: `name`")
 
 

@@ -19,8 +19,8 @@ from tenfold.core.chat import (
 )
 from tenfold.core.errors import TenfoldError, UpstreamError
 from tenfold.core.usage import Usage
-from tenfold.edge.dialects.openai.errors import error_object as told_error
-from tenfold.edge.dialects.responses.echo import Echo, Status, blank, error_object, tier
+from tenfold.edge.dialects.responses.echo import Echo, Status, blank, tier
+from tenfold.edge.dialects.responses.errors import error_members, told
 from tenfold.edge.dialects.responses.open_items import (
     Events,
     OpenCall,
@@ -103,8 +103,8 @@ class ResponsesReplyEncoder:
 
     def _response(self, status: Status, error: TenfoldError | None = None) -> JsonObject:
         output = [self._output[index] for index in sorted(self._output)]
-        told = blank(self._begun(), status, error, output)
-        return told | {"model": self._model, "service_tier": tier(self._tier, self._asked)}
+        response = blank(self._begun(), status, error, output)
+        return response | {"model": self._model, "service_tier": tier(self._tier, self._asked)}
 
     def _end(self) -> None:
         status, details = outcome(self._finished.reason if self._finished else None, refused=self._refused)
@@ -121,10 +121,8 @@ class ResponsesReplyEncoder:
     def _fail(self, error: TenfoldError) -> None:
         """Both of OpenAI's words for it: the event on which its SDKs raise, and the response as it came to be."""
         self._begun()
-        told = told_error(error)
-        flat = {name: told[name] for name in ("code", "message", "param")}
-        self._events.send("error", {**flat, "error": told})
-        failed = self._response("failed") | {"error": error_object(error)} | finished("failed", 0, self._usage)
+        self._events.send("error", error_members(told(error)))
+        failed = self._response("failed", error) | finished("failed", 0, self._usage)
         self._events.send("response.failed", {"response": failed})
         self._over = True
 
