@@ -9,7 +9,7 @@ from tenfold.jobs.hints import SOME_READY, Hints, of_job
 from tenfold.jobs.read_queries import STATE, WORK, PostgresJobReads, state_of, work_of
 from tenfold.jobs.rules import Turn, aged_among, allot, follow_up
 from tenfold.jobs.steps import end_held, insert
-from tenfold.jobs.types import AGED_S, MAX_CRASHES, QueueState, Result, Work
+from tenfold.jobs.types import AGED_S, MAX_CRASHES, SUSPECT_CRASHES, SUSPECT_S, QueueState, Result, Work
 from tenfold.store import Row, Store, Transaction
 
 CLOCK = TenantId(UUID(int=0))  # whose row of job_turns is the clock
@@ -20,14 +20,30 @@ MAX_DUE = 1000  # that become ready with one heartbeat
 # is as if it had not been: nothing has to be flushed.
 LOCK_CLAIMS = """
 SELECT pg_advisory_xact_lock(hashtextextended('tenfold.job_claims', 0)), set_config('enable_seqscan', 'off', true),
-       set_config('enable_bitmapscan', 'off', true), set_config('synchronous_commit', 'off', true)
+       set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true),
+       set_config('synchronous_commit', 'off', true)
 """
 LAZY = "SELECT set_config('synchronous_commit', 'off', true)"
 
 # $1: kinds. Of those with the same order_key the one with the smallest id, if none is under way.
-_READY = """q.due AND q.holder IS NULL AND q.kind = ANY($1::text[]) AND (q.order_key IS NULL OR NOT EXISTS (
+_MAY = """q.holder IS NULL AND q.kind = ANY($1::text[]) AND (q.order_key IS NULL OR NOT EXISTS (
     SELECT FROM job_queue o WHERE o.tenant_id = q.tenant_id AND o.order_key = q.order_key
                               AND (o.job_id < q.job_id OR o.holder IS NOT NULL)))"""
+_READY = f"q.due AND {_MAY}"
+
+SUSPECTS = "SELECT EXISTS (SELECT FROM job_queue WHERE NOT due AND holder IS NULL AND crashes >= $1)"
+# Suspects are never due, so that no other claim sees them. The one that waits longest, if this worker has none that it
+# began of late.
+SUSPECT = f"""
+UPDATE job_queue s SET holder = $2, claimed_at = now(), fence = fence + 1, attempts = attempts + 1
+FROM (SELECT q.tenant_id, q.job_id FROM job_queue q
+      WHERE NOT q.due AND q.run_at <= now() AND q.crashes >= $3 AND {_MAY} AND NOT EXISTS (
+          SELECT FROM job_queue h WHERE h.holder = $2 AND h.crashes >= $3
+                                    AND h.claimed_at > now() - make_interval(secs => $4))
+      ORDER BY q.run_at LIMIT 1 FOR UPDATE SKIP LOCKED) one
+WHERE s.tenant_id = one.tenant_id AND s.job_id = one.job_id
+RETURNING s.tenant_id, s.job_id
+"""  # noqa: S608  (the condition is the one above)
 
 # One step in the index a tenant; of those whose turn comes first, how many jobs are ready, up to the limit ($2).
 TURNS = f"""
@@ -43,7 +59,8 @@ WITH RECURSIVE waiting (tenant_id) AS (
     FROM waiting w
     LEFT JOIN job_turns t ON t.tenant_id = w.tenant_id
     CROSS JOIN (SELECT coalesce(max(turn), 0) AS turn FROM job_turns WHERE tenant_id = $3) c
-    WHERE w.tenant_id IS NOT NULL AND EXISTS (SELECT FROM job_queue q WHERE q.tenant_id = w.tenant_id AND {_READY})
+    CROSS JOIN LATERAL (SELECT FROM job_queue q WHERE q.tenant_id = w.tenant_id AND {_READY} LIMIT 1) r
+    WHERE w.tenant_id IS NOT NULL
     ORDER BY greatest(t.turn, c.turn), w.tenant_id LIMIT $2
 )
 SELECT first.*, (SELECT count(*) FROM (SELECT FROM job_queue q WHERE q.tenant_id = first.tenant_id AND {_READY}
@@ -97,7 +114,7 @@ ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, busy = excluded.busy, end
 """
 DUE = """
 WITH now_due AS (
-    SELECT tenant_id, job_id FROM job_queue WHERE NOT due AND run_at <= now()
+    SELECT tenant_id, job_id FROM job_queue WHERE NOT due AND run_at <= now() AND crashes < $2
     ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), due AS (
     UPDATE job_queue q SET due = TRUE FROM now_due d WHERE q.tenant_id = d.tenant_id AND q.job_id = d.job_id RETURNING 1
@@ -124,7 +141,7 @@ BURY = "DELETE FROM job_workers WHERE id = $1 AND seen_at = $2 RETURNING TRUE"
 POISONED = "SELECT tenant_id, job_id FROM job_queue WHERE holder = $1 AND crashes + 1 >= $2"
 CRASHED = """
 WITH free AS (
-    UPDATE job_queue SET holder = NULL, fence = fence + 1, crashes = crashes + 1
+    UPDATE job_queue SET holder = NULL, fence = fence + 1, crashes = crashes + 1, due = crashes + 1 < $3
     WHERE holder = $1 AND crashes + 1 < $2 RETURNING 1
 )
 SELECT count(*) FROM free
@@ -143,11 +160,16 @@ class PostgresClaims(PostgresJobReads):
         self._hints = Hints(store)
         self._seen: dict[UUID, tuple[object, float]] = {}  # worker -> its last sign of life, since when we know it
         self._looked_s = float("-inf")
+        self._suspects = False  # whether there were any of late
 
     async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
         async with self._store.directory() as tx:
             await tx.fetchrow(LOCK_CLAIMS)
-            taken = await _take(tx, holder, list(kinds), limit)
+            taken: list[Row] = []
+            if self._suspects:
+                taken = await tx.fetch(SUSPECT, list(kinds), holder, SUSPECT_CRASHES, SUSPECT_S)
+            if limit > len(taken):
+                taken += await _take(tx, holder, list(kinds), limit - len(taken))
         if not taken:
             return []
         tenants, jobs = [row["tenant_id"] for row in taken], [row["job_id"] for row in taken]
@@ -159,7 +181,8 @@ class PostgresClaims(PostgresJobReads):
         async with self._store.directory() as tx:
             await tx.execute(LAZY)
             await tx.execute(BEAT, holder, slots, busy, ended)
-            ready: int = await tx.fetchval(DUE, MAX_DUE)
+            self._suspects = await tx.fetchval(SUSPECTS, SUSPECT_CRASHES)
+            ready: int = await tx.fetchval(DUE, MAX_DUE, SUSPECT_CRASHES)
             state = state_of(await tx.fetchrow(STATE, None))
         if ready:
             await self._hints.send([SOME_READY])
@@ -199,9 +222,10 @@ class PostgresClaims(PostgresJobReads):
         async with self._store.directory() as tx:
             if sign is not None and not await tx.fetchval(BURY, worker, sign):
                 return 0  # it lives, or another has seen to it
-            free: int = await tx.fetchval(CRASHED, worker, MAX_CRASHES)
+            free: int = await tx.fetchval(CRASHED, worker, MAX_CRASHES, SUSPECT_CRASHES)
             poisoned = await tx.fetch(POISONED, worker, MAX_CRASHES)
         if free:
+            self._suspects = True
             await self._hints.send([SOME_READY])
         for row in poisoned:
             free += await self._end_poisoned(TenantId(row["tenant_id"]), row["job_id"], worker, then)

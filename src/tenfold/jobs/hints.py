@@ -17,8 +17,6 @@ from tenfold.store import Store
 
 logger = logging.getLogger(__name__)
 
-SEND = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS h (channel, payload)"
-
 SOME_READY = (READY, "")
 
 
@@ -42,7 +40,6 @@ class Hints:
                 return  # another one's transaction took them along
             sent, self._pending = self._pending, set()
             try:
-                async with self._store.directory() as tx:
-                    await tx.fetch(SEND, [channel for channel, _ in sent], [payload for _, payload in sent])
+                await self._store.notify_all(list(sent))
             except StoreUnavailable as error:
                 logger.info("a hint was not sent, the database is away: %s", error.message)

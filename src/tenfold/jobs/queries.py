@@ -10,7 +10,7 @@ from tenfold.jobs.hints import SOME_READY, of_job
 from tenfold.jobs.read_queries import FIND, asked_of, job_of, known
 from tenfold.jobs.rules import begins_at_once, fitting
 from tenfold.jobs.steps import end_held, end_waiting, insert
-from tenfold.jobs.types import Ended, Job, NewJob, Progress, Result, Work
+from tenfold.jobs.types import SUSPECT_CRASHES, Ended, Job, NewJob, Progress, Result, Work
 from tenfold.store import Transaction
 
 # The bound is exact: near it those that add to a tenant come one after the other. Far from it nobody waits.
@@ -24,7 +24,8 @@ FROM job_queue WHERE tenant_id = $1 AND holder IS NULL
 
 RETRY = """
 WITH mine AS (
-    UPDATE job_queue SET holder = NULL, due = $5::float8 <= 0, run_at = now() + make_interval(secs => $5)
+    UPDATE job_queue SET holder = NULL, due = $5::float8 <= 0 AND crashes < $9,
+                         run_at = now() + make_interval(secs => $5)
     WHERE tenant_id = $1 AND job_id = $2 AND holder = $3 AND fence = $4 RETURNING 1
 )
 UPDATE jobs SET cost_nano = cost_nano + $6, error_code = $7, error_message = $8, version = version + 1
@@ -100,25 +101,32 @@ class PostgresJobRows(PostgresClaims):
         holder: UUID | None = None,
     ) -> list[Job | None]:
         asked = list({new.id: new for new in jobs}.values())
+        at_once = [new for new in asked if holder is not None and begins_at_once(new)]
+        later = [new for new in asked if holder is None or not begins_at_once(new)]
+        far = most - NEAR_JOBS - len(later), most_bytes - NEAR_BYTES - sum(len(new.input) for new in later)
         async with self._store.tenant(tenant_id) as tx:
-            waiting, waiting_bytes = await _waiting(tx, tenant_id)
-            more = sum(len(new.input) for new in asked)
-            there: dict[UUID, Job] = {}
-            if waiting + len(asked) + NEAR_JOBS > most or waiting_bytes + more + NEAR_BYTES > most_bytes:
-                await tx.fetchval(LOCK_TENANT, tenant_id)
-                waiting, waiting_bytes = await _waiting(tx, tenant_id)
-                there = await known(tx, tenant_id, asked)  # they need no room
-            fresh = [new for new in asked if new.id not in there]
-            at_once = [new for new in fresh if holder is not None and begins_at_once(new)]
-            later = [new for new in fresh if holder is None or not begins_at_once(new)]
-            room = fitting(later, waiting=waiting, waiting_bytes=waiting_bytes, most=most, most_bytes=most_bytes)
-            there |= await insert(tx, tenant_id, at_once, holder=holder, weight=weight)
-            there |= await insert(tx, tenant_id, room, weight=weight)
-            if missing := [new for new in asked if new.id not in there]:
-                there |= await known(tx, tenant_id, missing)
+            there = await insert(tx, tenant_id, at_once, holder=holder, weight=weight)
+            there |= await insert(tx, tenant_id, later, weight=weight, if_waiting=far)
+            missing = [new for new in asked if new.id not in there]
+            if missing:
+                there |= await self._add_near(tx, tenant_id, missing, weight, most, most_bytes)
         if any(job.state == "queued" for job in there.values()):
             await self._hints.send([SOME_READY])
         return [there.get(new.id) for new in jobs]
+
+    async def _add_near(
+        self, tx: Transaction, tenant_id: TenantId, jobs: Sequence[NewJob], weight: int, most: int, most_bytes: int
+    ) -> dict[UUID, Job]:
+        await tx.fetchval(LOCK_TENANT, tenant_id)
+        there = await known(tx, tenant_id, jobs)  # they need no room
+        row = await tx.fetchrow(WAITING, tenant_id)
+        assert row is not None  # of sums there is always one
+        fresh = [new for new in jobs if new.id not in there]
+        room = fitting(fresh, waiting=row["jobs"], waiting_bytes=row["bytes"], most=most, most_bytes=most_bytes)
+        there |= await insert(tx, tenant_id, room, weight=weight)
+        if missing := [new for new in room if new.id not in there]:  # of one dedup, or another has just added it
+            there |= await known(tx, tenant_id, missing)
+        return there
 
     async def finish(self, work: Work, holder: UUID, state: Ended, result: Result, **error: str) -> bool:
         tenant_id, job_id = work.job.tenant_id, work.job.id
@@ -135,7 +143,8 @@ class PostgresJobRows(PostgresClaims):
     async def retry(self, work: Work, holder: UUID, delay_s: float, *, cost_nano: int, code: str, message: str) -> bool:
         tenant_id, job_id = work.job.tenant_id, work.job.id
         async with self._store.tenant(tenant_id) as tx:
-            done = await tx.fetchval(RETRY, tenant_id, job_id, holder, work.fence, delay_s, cost_nano, code, message)
+            error = cost_nano, code, message, SUSPECT_CRASHES
+            done = await tx.fetchval(RETRY, tenant_id, job_id, holder, work.fence, delay_s, *error)
         if done and delay_s <= 0:
             await self._hints.send([SOME_READY])
         return bool(done)
@@ -188,9 +197,3 @@ class PostgresJobRows(PostgresClaims):
         async with self._store.tenant(tenant_id) as tx:
             expired: int = await tx.fetchval(EXPIRE, tenant_id, limit)
         return expired
-
-
-async def _waiting(tx: Transaction, tenant_id: TenantId) -> tuple[int, int]:
-    row = await tx.fetchrow(WAITING, tenant_id)
-    assert row is not None  # of sums there is always one
-    return row["jobs"], row["bytes"]

@@ -11,12 +11,22 @@ from tenfold.jobs.rules import ended_event, kept_s, order_digest
 from tenfold.jobs.types import Ended, Job, NewJob, Result, Work
 from tenfold.store import Transaction
 
-# One that is there already, by its id or its dedup, is left as it is.
+# One that is there already, by its id or its dedup, is left as it is. $13: the tenant's weight, if it is to be set;
+# where it is the same already, the row is not locked: a claim may be at it. $14, $15: as many jobs and bytes may wait
+# before these, or nothing is done; NULL: in any case.
 INSERT = f"""
 WITH asked AS (
     SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::smallint[],
                          $9::integer[], $10::float8[], $11::bytea[])
          AS a (id, kind, subject, asked, input, dedup, priority, max_attempts, delay_s, order_key)
+    WHERE $14::bigint IS NULL OR (
+        SELECT count(*) <= $14 AND coalesce(sum(input_bytes), 0) <= $15::bigint
+        FROM job_queue WHERE tenant_id = $1 AND holder IS NULL)
+), weighed AS (
+    INSERT INTO job_turns (tenant_id, weight)
+    SELECT $1, $13::integer
+    WHERE $13 IS NOT NULL AND NOT EXISTS (SELECT FROM job_turns WHERE tenant_id = $1 AND weight = $13)
+    ON CONFLICT (tenant_id) DO UPDATE SET weight = excluded.weight
 ), j AS (
     INSERT INTO jobs (tenant_id, id, kind, subject, asked, input, dedup, priority, max_attempts)
     SELECT $1, id, kind, subject, asked::jsonb, input, dedup, priority, max_attempts FROM asked
@@ -34,12 +44,6 @@ WITH asked AS (
 )
 SELECT {TOLD} FROM j JOIN q ON q.job_id = j.id
 """  # noqa: S608  (the columns are those of read_queries)
-# Where it is the same already, the row is not locked: a claim may be at it.
-WEIGHT = """
-INSERT INTO job_turns (tenant_id, weight)
-SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM job_turns WHERE tenant_id = $1 AND weight = $2)
-ON CONFLICT (tenant_id) DO UPDATE SET weight = excluded.weight
-"""
 
 # $3: of one that has a worker; NULL: of one that waits.
 END = """
@@ -73,8 +77,9 @@ async def insert(
     *,
     weight: int | None = None,
     holder: UUID | None = None,
+    if_waiting: tuple[int | None, int | None] = (None, None),
 ) -> dict[UUID, Job]:
-    """Those that were not there yet, by id."""
+    """Those that were not there yet, by id. `if_waiting`: nothing is done if more jobs, or bytes of them, wait."""
     if not jobs:
         return {}
     rows = await tx.fetch(
@@ -91,9 +96,9 @@ async def insert(
         [new.delay_s for new in jobs],
         [order_digest(new.order_key) for new in jobs],
         holder,
+        weight,
+        *if_waiting,
     )
-    if weight is not None:
-        await tx.execute(WEIGHT, tenant_id, weight)
     return {row["id"]: job_of(row) for row in rows}
 
 

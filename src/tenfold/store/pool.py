@@ -3,7 +3,7 @@
 Refuses to hand out a connection: there is no way to query without a unit of work, or to commit inside one.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Literal, Self, overload
 
@@ -17,6 +17,7 @@ from tenfold.store.listener import Listener
 from tenfold.store.transaction import PoolConnection, ReadTransaction, Transaction
 
 _PING_TIMEOUT_S = 1.0
+_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS h (channel, payload)"
 _ACCESS_MODE = {False: "", True: " READ ONLY"}
 
 
@@ -120,8 +121,28 @@ class Store:
 
     async def notify(self, channel: str, payload: str = "") -> None:
         """A hint outside of any unit of work; inside one use `Transaction.notify`."""
-        async with self.directory() as tx:
-            await tx.notify(channel, payload)
+        await self.notify_all([(channel, payload)])
+
+    async def notify_all(self, hints: Sequence[tuple[str, str]]) -> None:
+        """Hints (channel, payload), together and outside of any unit of work: one round trip, and nothing to flush."""
+        channels, payloads = [channel for channel, _ in hints], [payload for _, payload in hints]
+        for last_try in (False, True):
+            with translated():
+                connection = await self._pool.acquire(timeout=self._connect_timeout_s)
+            try:
+                self._count()
+                with translated(connection):
+                    await connection.execute(_NOTIFY, channels, payloads)
+            except StoreUnavailable:
+                await self._release(connection, broken=True)
+                if last_try:  # the first connection may have died unnoticed, and a hint may come twice
+                    raise
+            except BaseException:
+                await self._release(connection, broken=True)
+                raise
+            else:
+                await self._release(connection)
+                return
 
     # -- inside ------------------------------------------------------------------------------
 
