@@ -25,6 +25,8 @@ from tenfold.jobs.rules import (
 from tenfold.jobs.types import (
     AGED_S,
     MAX_CRASHES,
+    SUSPECT_CRASHES,
+    SUSPECT_S,
     DeadLetters,
     Ended,
     Held,
@@ -66,6 +68,10 @@ class _Entry:
     @property
     def waits(self) -> bool:
         return self.state == "queued"
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.crashes >= SUSPECT_CRASHES
 
 
 @dataclass(kw_only=True)
@@ -163,6 +169,7 @@ class FakeJobRows:
     async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
         await self._reach()
         ready: dict[TenantId, list[_Entry]] = {}
+        suspects = self._suspects(holder, kinds)
         for one in self._jobs.values():
             if one.waits and one.due and one.new.kind in kinds and not self._is_behind(one):
                 ready.setdefault(one.tenant_id, []).append(one)
@@ -171,16 +178,32 @@ class FakeJobRows:
             turn = self._turns.setdefault(tenant_id, _Turn())
             turns.append(Turn(tenant_id=tenant_id, turn=turn.turn, weight=turn.weight, ready=len(waiting)))
         before = self._turn_clock
-        allotted, self._turn_clock = allot(turns, clock=before, limit=limit)
+        allotted, self._turn_clock = allot(turns, clock=before, limit=limit - len(suspects))
         taken: list[_Entry] = []
         for tenant_id, count in allotted.items():
             turn = self._turns[tenant_id]
             taken += self._first(ready[tenant_id], count, aged_among(turn.claimed, count))
             turn.turn = max(turn.turn, before) + count / turn.weight
             turn.claimed += count
+        taken += suspects
         for one in taken:
             self._begin(one, holder)
         return [self._work(one) for one in sorted(taken, key=lambda one: (-one.new.priority, one.new.id))]
+
+    def _suspects(self, holder: UUID, kinds: Collection[str]) -> list[_Entry]:
+        """The one that may begin now."""
+        now = self._clock.now()
+        mine = [one for one in self._jobs.values() if one.state == "running" and one.holder == holder]
+        if any(
+            one.is_suspect and one.started_at and one.started_at > now - timedelta(seconds=SUSPECT_S) for one in mine
+        ):
+            return []
+        waiting = [
+            one
+            for one in self._jobs.values()
+            if one.waits and one.is_suspect and one.run_at <= now and one.new.kind in kinds and not self._is_behind(one)
+        ]
+        return sorted(waiting, key=lambda one: one.run_at)[:1]
 
     def _first(self, ready: list[_Entry], count: int, most_aged: int) -> list[_Entry]:
         old = self._clock.now() - timedelta(seconds=AGED_S)
@@ -223,7 +246,7 @@ class FakeJobRows:
         one = self._held(work, holder)
         if one is None:
             return False
-        one.state, one.holder, one.due = "queued", None, delay_s <= 0
+        one.state, one.holder, one.due = "queued", None, delay_s <= 0 and not one.is_suspect
         one.run_at = self._clock.now() + timedelta(seconds=delay_s)
         one.cost_nano += cost_nano
         one.error = code, message
@@ -294,7 +317,7 @@ class FakeJobRows:
                 rate = max(0, ended - last.ended) / (now_s - last.seen_s)
         self._workers[holder] = _Worker(slots=slots, ended=ended, ended_per_s=rate, seen_s=now_s)
         for one in self._jobs.values():
-            if one.waits and not one.due and one.run_at <= self._clock.now():
+            if one.waits and not one.due and not one.is_suspect and one.run_at <= self._clock.now():
                 one.due = True
                 self.on_ready()
         return self._state(None)
@@ -321,7 +344,7 @@ class FakeJobRows:
             if one.crashes >= MAX_CRASHES:
                 self._poison(one, then(one.new.kind))
                 continue
-            one.state, one.holder = "queued", None
+            one.state, one.holder, one.due = "queued", None, not one.is_suspect
             one.fence += 1
             self.on_ready()
         return len(lost)

@@ -47,7 +47,8 @@ class JobRows(Protocol):
         """Jobs that are due, for this worker from now on. Tenants by turns, each as often as its weight says; of one
         tenant the highest priority first, then the oldest; but every AGED_EVERY-th is the one that was due longest, if
         it was for AGED_S. However many claim at once, each job is one's. One that waits behind another of its order_key
-        is not claimed.
+        is not claimed. Of those with which SUSPECT_CRASHES workers died a worker gets one, and no other for SUSPECT_S
+        as long as it has that.
 
         While a tenant of weight w waits, each other one, of weight v, has at most floor(v / w) + 1 jobs claimed before
         its next. Of a tenant's jobs one that was due for AGED_S, with n of them due longer, is among the next

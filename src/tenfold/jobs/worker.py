@@ -74,7 +74,6 @@ class JobWorker:
         self._unknown: set[_Key] = set()  # held, says the database, and we do not know of it
         self._unwritable: set[_Key] = set()
         self._beat_at_s: float | None = None  # when the last heartbeat that was heard was sent
-        self._whole_since_s = float("-inf")  # heard without a gap since then
         self._wake = asyncio.Event()
         self._more = False  # the last claim was full: there may be more
         self._stopping = False
@@ -161,8 +160,6 @@ class JobWorker:
             self.state = await self._rows.beat(holder, slots=self._slots, busy=self.busy, ended=self._ended)
         if holder != self.id:
             return  # it came too late for that life
-        if self._whole_since_s == float("inf"):
-            self._whole_since_s = sent_s
         self._beat_at_s = sent_s
         if self.state.waiting:
             self.wake()
@@ -174,7 +171,7 @@ class JobWorker:
             return
         logger.warning("this worker was not heard of, its jobs are stopped", extra={"jobs": len(self._attempts)})
         self.id, self._ended = uuid7(), 0
-        self._beat_at_s, self._whole_since_s = None, float("inf")
+        self._beat_at_s = None
         self._unknown.clear()
         for attempt, _ in self._attempts.values():
             attempt.give_back()
@@ -198,9 +195,8 @@ class JobWorker:
         self._unknown = unknown
 
     async def look_for_dead(self) -> None:
-        # While we were not heard, the others may not have been either: they are given the time to be.
-        if not self.beating or self._clock.monotonic_s() - self._whole_since_s < self._dead_after_s:
-            return
+        if not self.beating:
+            return  # the others may not be heard either
         taken = await self._rows.take_over(dead_after_s=self._dead_after_s, then=self._after_death)
         if taken:
             logger.warning("jobs of dead workers were taken over", extra={"jobs": taken})
@@ -268,6 +264,8 @@ class JobWorker:
             del self._attempts[key]
             if how in ("done", "failed", "cancelled"):
                 self._ended += 1
+            if work.job.crashes:
+                self.wake()  # the next one of its kind may begin
             if self._observer is not None:
                 self._observer.ended(work, how, self._clock.monotonic_s() - attempt.began_s)
             self._slot_is_free()
