@@ -15,6 +15,7 @@ from tenfold.app.cli_limit import limit
 from tenfold.app.cli_parts import FAILED, configured, fail, json_option, paged, run, show, table
 from tenfold.app.cli_report import report
 from tenfold.app.cli_route import route
+from tenfold.app.cli_webhook import webhook
 
 if TYPE_CHECKING:
     from tenfold.app.settings import Settings
@@ -243,7 +244,7 @@ def _report(results: "list[tuple[str, bool, str]]", as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-for more in (budget, limit, report, chaos, flag, kill, route):
+for more in (budget, limit, report, chaos, flag, kill, route, webhook):
     main.add_command(more)
 
 
