@@ -22,6 +22,7 @@ from tenfold.core.ids import KeyId, TenantId, uuid7
 from tenfold.core.principal import ALL_SCOPES, Principal
 from tenfold.edge.dialects.anthropic import AnthropicDialect
 from tenfold.edge.dialects.openai import OpenAIDialect
+from tenfold.edge.dialects.responses import ResponsesDialect
 from tenfold.inference.ceilings import Ceilings
 from tenfold.inference.degrade import Degrade
 from tenfold.inference.idempotent import Idempotency
@@ -50,7 +51,11 @@ INPUT_NANO, OUTPUT_NANO = 1_000, 2_000
 """What a token costs here, in 10^-9 USD."""
 
 EVENT_STREAM = [(b"content-type", b"text/event-stream")]
-DIALECTS: Mapping[str, ClientDialect] = {"openai": OpenAIDialect(), "anthropic": AnthropicDialect()}
+DIALECTS: Mapping[str, ClientDialect] = {
+    "openai": OpenAIDialect(),
+    "openai_responses": ResponsesDialect(),
+    "anthropic": AnthropicDialect(),
+}
 KEEP_S = 3600.0
 """How long an idempotency key is known here."""
 

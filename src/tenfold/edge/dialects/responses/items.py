@@ -119,7 +119,7 @@ def _thought(item: Item) -> Part:
 def _content(content: str | list[Content] | None) -> list[Part]:
     if content is None or isinstance(content, str):
         return [TextPart(text=content)] if content else []
-    return [_part(part) for part in content]
+    return [_part(part) for part in content if part.text != ""]
 
 
 def _part(part: Content) -> Part:
