@@ -66,7 +66,7 @@ def schedule_api_routes(services: ConsoleServices, schedules: ScheduleAdmin) -> 
     async def list_schedules(who: caller, cursor: str | None = None, limit: PageSize = 20) -> SchedulesPage:
         who.require(SCOPE_INFERENCE)
         page = await schedules.list(who.tenant_id, cursor=cursor, limit=limit)
-        return SchedulesPage(data=[_told(each) for each in page.items], next_cursor=page.cursor)
+        return SchedulesPage(data=[schedule_body(each) for each in page.items], next_cursor=page.cursor)
 
     @routes.post("/schedules", status_code=201, summary="Create a schedule", responses=CONFLICT)
     async def create_schedule(body: NewScheduleBody, who: caller) -> ScheduleBody:
@@ -81,12 +81,12 @@ def schedule_api_routes(services: ConsoleServices, schedules: ScheduleAdmin) -> 
             missed=body.missed,
             paused=body.paused,
         )
-        return _told(created)
+        return schedule_body(created)
 
     @routes.get("/schedules/{schedule}", summary="One schedule and its next runs", responses=MISSING)
     async def one_schedule(schedule: str, who: caller) -> ScheduleBody:
         who.require(SCOPE_INFERENCE)
-        return _told(await schedules.find(who.tenant_id, schedule))
+        return schedule_body(await schedules.find(who.tenant_id, schedule))
 
     @routes.patch("/schedules/{schedule}", summary="Change, pause or resume a schedule", responses=MISSING | CONFLICT)
     async def change_schedule(schedule: str, body: ScheduleChangeBody, who: caller) -> ScheduleBody:
@@ -101,7 +101,7 @@ def schedule_api_routes(services: ConsoleServices, schedules: ScheduleAdmin) -> 
             missed=body.missed,
             paused=body.paused,
         )
-        return _told(changed)
+        return schedule_body(changed)
 
     @routes.delete("/schedules/{schedule}", status_code=204, summary="Remove a schedule", responses=MISSING)
     async def remove_schedule(schedule: str, who: caller) -> Response:
@@ -119,7 +119,7 @@ def schedule_api_routes(services: ConsoleServices, schedules: ScheduleAdmin) -> 
     return routes
 
 
-def _told(schedule: Schedule) -> ScheduleBody:
+def schedule_body(schedule: Schedule) -> ScheduleBody:
     return ScheduleBody(
         id=schedule_name(schedule.id),
         name=schedule.name,
