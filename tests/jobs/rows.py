@@ -17,6 +17,10 @@ from tenfold.jobs.types import Job, NewJob, Work
 from tenfold.store import Store
 
 KIND = "call"
+TIMES = {
+    "job_queue": ("run_at", "claimed_at"),
+    "jobs": ("created_at", "run_at", "started_at", "ended_at", "expires_at"),
+}
 ROOM: dict[str, int] = {"most": 10_000, "most_bytes": 10**9}
 
 
@@ -77,16 +81,9 @@ def postgres_rows(tenants: tuple[TenantId, TenantId], store: Store, database: st
         clock.advance(seconds)
         owner = await asyncpg.connect(database)
         try:
-            await owner.execute(
-                "UPDATE tenfold.job_queue SET run_at = run_at - make_interval(secs => $1), "
-                "claimed_at = claimed_at - make_interval(secs => $1)",
-                seconds,
-            )
-            await owner.execute(
-                "UPDATE tenfold.jobs SET expires_at = expires_at - make_interval(secs => $1), "
-                "ended_at = ended_at - make_interval(secs => $1), created_at = created_at - make_interval(secs => $1)",
-                seconds,
-            )
+            for table, columns in TIMES.items():
+                passed = ", ".join(f"{column} = {column} - make_interval(secs => $1)" for column in columns)
+                await owner.execute(f"UPDATE tenfold.{table} SET {passed}", seconds)
         finally:
             await owner.close()
 
