@@ -53,7 +53,7 @@ def test_shell_examples_run(page: Path, tenfold: TenfoldProcess) -> None:
     for block in marked("sh")[page]:
         done = run(["bash", "-euc", as_here(block, tenfold)], tenfold)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("{") and '"error"' not in done.stdout and '"detail"' not in done.stdout
+        assert done.stdout.startswith("{") and '"error":{' not in done.stdout and '"detail"' not in done.stdout
 
 
 def test_the_printed_examples_are_enough() -> None:

@@ -14,7 +14,7 @@ from tenfold.console.budgets_api import budget_api_routes
 from tenfold.console.docs import docs_routes
 from tenfold.console.flags_api import flag_api_routes
 from tenfold.console.health_api import health_api_routes
-from tenfold.console.jobs_api import job_api_routes
+from tenfold.console.jobs_api import dead_letter_api_routes, job_api_routes
 from tenfold.console.keys import key_routes
 from tenfold.console.limits_api import limit_api_routes
 from tenfold.console.ofrep import ofrep_routes
@@ -69,6 +69,7 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(ticket_api_routes(services, services.tickets))
     if services.jobs is not None:
         app.include_router(job_api_routes(services, services.jobs))
+        app.include_router(dead_letter_api_routes(services, services.jobs))
         app.include_router(schedule_api_routes(services, services.jobs.schedules))
     if services.webhooks is not None:
         app.include_router(webhook_api_routes(services, services.webhooks))

@@ -95,14 +95,7 @@ class QueueBody(BaseModel):
 
 
 def job_api_routes(services: ConsoleServices, given: JobServices) -> APIRouter:
-    routes = APIRouter(prefix="/api/v1", responses=PROBLEMS)
-    routes.include_router(_jobs(services, given), tags=["jobs"])
-    routes.include_router(_dead_letters(services, given), tags=["dead letters"])
-    return routes
-
-
-def _jobs(services: ConsoleServices, given: JobServices) -> APIRouter:
-    routes, jobs = APIRouter(), given.jobs
+    routes, jobs = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["jobs"]), given.jobs
     caller = Annotated[Principal, Depends(bearer(services))]
 
     @routes.get("/jobs", summary="List the tenant's jobs, the newest first")
@@ -181,8 +174,8 @@ def _jobs(services: ConsoleServices, given: JobServices) -> APIRouter:
     return routes
 
 
-def _dead_letters(services: ConsoleServices, given: JobServices) -> APIRouter:
-    routes, jobs = APIRouter(), given.jobs
+def dead_letter_api_routes(services: ConsoleServices, given: JobServices) -> APIRouter:
+    routes, jobs = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["dead letters"]), given.jobs
     caller = Annotated[Principal, Depends(bearer(services))]
 
     @routes.post("/jobs/{job}/redrive", summary="Try a dead letter again", responses=MISSING | CONFLICT)

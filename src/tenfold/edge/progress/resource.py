@@ -40,6 +40,7 @@ class JobEvents:
     """A Resource of the front door. `stop` before the server stops: clients then come again elsewhere."""
 
     prefix = PREFIX
+    routes = (("GET", f"{PREFIX}/{{job}}/events"),)
 
     def __init__(self, jobs: Followed, beats: Beats | None = None) -> None:
         self._jobs = jobs
