@@ -24,6 +24,7 @@ from tenfold.jobs.types import (
     Progress,
     QueueState,
     Result,
+    Room,
     State,
     Work,
 )
@@ -109,14 +110,17 @@ class PlainRows:
             self._hold(key, holder)
         return self.jobs[key]
 
-    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
+    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int, room: Room | None = None) -> list[Work]:
         self._reach("claim")
         await asyncio.sleep(0)
         due = [
             key
             for key, job in self.jobs.items()
             if job.state == "queued" and job.kind in kinds and job.run_at <= self._now()
-        ][:limit]
+        ]
+        if room is not None:
+            due = [key for n, key in enumerate(due) if [at[0] for at in due[:n]].count(key[0]) < room.left(key[0])]
+        due = due[:limit]
         for key in due:
             self._hold(key, holder)
         self._answer("claim")

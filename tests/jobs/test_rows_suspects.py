@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from tenfold.core.ids import uuid7
-from tenfold.jobs.types import MAX_CRASHES, SUSPECT_CRASHES, SUSPECT_S, Result
-from tests.jobs.rows import Rows
+from tenfold.jobs.types import MAX_CRASHES, SUSPECT_CRASHES, SUSPECT_S, Result, Room
+from tests.jobs.rows import KIND, Rows
 
 
 async def look(rows: Rows, seconds: int) -> None:
@@ -67,6 +67,13 @@ async def test_poison_is_found_and_who_only_stood_by_is_done(rows: Rows) -> None
     assert done == set(ids) - {poison}
     job = await rows.found(poison)
     assert (job.state, job.error_code, job.crashes) == ("failed", "poison", MAX_CRASHES)
+
+
+async def test_room_is_not_theirs(rows: Rows) -> None:
+    await suspects(rows, 1)
+    await rows.added(1)
+    none = Room(of={rows.tenants[0]: 0}, others=0)
+    assert len(await rows.rows.claim(rows.worker, [KIND], limit=9, room=none)) == 1
 
 
 async def test_a_suspect_that_is_tried_again_waits_its_time_and_is_still_one(rows: Rows) -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from tenfold.core.clock import FakeClock, SystemClock
 from tenfold.core.errors import StoreUnavailable
-from tenfold.core.ids import uuid7
+from tenfold.core.ids import TenantId, uuid7
 from tenfold.jobs.ports import JobContext
+from tenfold.jobs.rules import room_left
 from tenfold.jobs.types import MAX_CRASHES, Result
 from tenfold.jobs.worker import DEAD_AFTER_S, PATIENCE_S, JobWorker
 
-from .parts import ACME, Doing, Gate, Observed, add, job_of, new, nothing, running, until
+from .parts import ACME, OTHER, Doing, Gate, Observed, add, job_of, new, nothing, running, until
 from .plain_rows import PlainRows
 
 FAST_S = 0.02
@@ -57,7 +58,8 @@ async def test_jobs_are_done_as_many_at_once_as_there_are_slots(rows: PlainRows)
         return Result()
 
     handler, observed = Doing(do), Observed()
-    await add(rows, *[new() for _ in range(40)])
+    for whose in (ACME, OTHER):
+        await add(rows, *[new(whose=whose) for _ in range(20)])
     async with running(worker_of(rows, handler, slots=4, observer=observed)):
         await until(lambda: all_done(rows))
     assert most == 4
@@ -72,6 +74,41 @@ async def test_kinds_it_cannot_do_are_left_to_others(rows: PlainRows) -> None:
     async with running(worker_of(rows, Doing(kind="mine"))):
         await until(lambda: job_of(rows, mine).ended)
     assert job_of(rows, others).state == "queued"
+
+
+async def test_one_that_wants_all_slots_leaves_some_for_the_others(rows: PlainRows) -> None:
+    gate = Gate()
+    many = [new() for _ in range(30)]
+    await add(rows, *many)
+    worker = JobWorker(rows, [Doing(gate)], clock=SystemClock(), slots=8, poll_s=3600.0)
+    rows.on_ready = worker.wake
+    async with running(worker):
+        for _ in range(6):
+            await gate.begun.acquire()
+        late = new(whose=OTHER)
+        await add(rows, late)
+        await gate.begun.acquire()
+        assert job_of(rows, late).state == "running"
+        assert sum(job_of(rows, one).state == "running" for one in many) == 6
+        assert not worker.reserve("k", ACME.tenant_id)
+        assert worker.reserve("k", uuid7())  # type: ignore[arg-type]
+        worker.release()
+        gate.open.set()
+        await until(lambda: all_done(rows))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 4, 5, 8, 32, 33])
+def test_room_is_never_all_and_never_none(slots: int) -> None:
+    tenants = [TenantId(uuid7()) for _ in range(5)]
+    running: dict[TenantId, int] = {}
+    for tenant_id in tenants:
+        free = slots - sum(running.values())
+        room = room_left(free, running)
+        assert 0 <= room.left(tenant_id) <= free
+        assert (room.left(tenant_id) > 0) == (free > 0)
+        running[tenant_id] = room.left(tenant_id)
+        assert room_left(free - running[tenant_id], running).left(tenant_id) <= 0  # it has what it may have
+    assert slots < 4 or running[tenants[0]] < slots
 
 
 async def test_a_hint_wakes_it(rows: PlainRows) -> None:
@@ -200,7 +237,7 @@ async def test_stopped_it_begins_nothing(rows: PlainRows) -> None:
     worker = worker_of(rows, Doing())
     await worker.beat()
     await worker.stop(0)
-    assert not worker.reserve("k")
+    assert not worker.reserve("k", ACME.tenant_id)
     await add(rows, new())
     await worker.claim()
     assert rows.calls["claim"] == 0
@@ -226,7 +263,7 @@ async def test_unheard_for_too_long_it_gives_back_and_begins_a_new_life(clock: F
     worker.check_heart()
     assert worker.id != old
     assert not worker.beating
-    assert not worker.reserve("k")
+    assert not worker.reserve("k", ACME.tenant_id)
     await until(lambda: rows.calls["give_back"] > 0)
     rows.away = False
     await until(lambda: job_of(rows, one).state == "queued")

@@ -138,7 +138,7 @@ async def test_killed_at_random_moments_no_job_is_lost_and_none_ends_twice(datab
     async def kill_some(times: int) -> None:
         for _ in range(times):
             async with child(database) as one:
-                at = random.randrange(3, 25)
+                at = random.randrange(3, 15)
                 await until(lambda one=one, at=at: len(one.said["begun"]) >= at or one.process.returncode is not None)  # type: ignore[misc]
                 one.send(signal.SIGKILL)
                 await one.gone()

@@ -9,7 +9,7 @@ from tenfold.jobs.hints import SOME_READY, Hints, of_job
 from tenfold.jobs.read_queries import STATE, WORK, PostgresJobReads, state_of, work_of
 from tenfold.jobs.rules import Turn, aged_among, allot, follow_up
 from tenfold.jobs.steps import end_held, insert
-from tenfold.jobs.types import AGED_S, MAX_CRASHES, SUSPECT_CRASHES, SUSPECT_S, QueueState, Result, Work
+from tenfold.jobs.types import AGED_S, MAX_CRASHES, SUSPECT_CRASHES, SUSPECT_S, QueueState, Result, Room, Work
 from tenfold.store import Row, Store, Transaction
 
 CLOCK = TenantId(UUID(int=0))  # whose row of job_turns is the clock
@@ -60,7 +60,7 @@ WITH RECURSIVE waiting (tenant_id) AS (
     LEFT JOIN job_turns t ON t.tenant_id = w.tenant_id
     CROSS JOIN (SELECT coalesce(max(turn), 0) AS turn FROM job_turns WHERE tenant_id = $3) c
     CROSS JOIN LATERAL (SELECT FROM job_queue q WHERE q.tenant_id = w.tenant_id AND {_READY} LIMIT 1) r
-    WHERE w.tenant_id IS NOT NULL
+    WHERE w.tenant_id IS NOT NULL AND w.tenant_id <> ALL($4::uuid[])
     ORDER BY greatest(t.turn, c.turn), w.tenant_id LIMIT $2
 )
 SELECT first.*, (SELECT count(*) FROM (SELECT FROM job_queue q WHERE q.tenant_id = first.tenant_id AND {_READY}
@@ -162,14 +162,14 @@ class PostgresClaims(PostgresJobReads):
         self._looked_s = float("-inf")
         self._suspects = False  # whether there were any of late
 
-    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
+    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int, room: Room | None = None) -> list[Work]:
         async with self._store.directory() as tx:
             await tx.fetchrow(LOCK_CLAIMS)
             taken: list[Row] = []
             if self._suspects:
                 taken = await tx.fetch(SUSPECT, list(kinds), holder, SUSPECT_CRASHES, SUSPECT_S)
             if limit > len(taken):
-                taken += await _take(tx, holder, list(kinds), limit - len(taken))
+                taken += await _take(tx, holder, list(kinds), limit - len(taken), room)
         if not taken:
             return []
         tenants, jobs = [row["tenant_id"] for row in taken], [row["job_id"] for row in taken]
@@ -249,13 +249,17 @@ class PostgresClaims(PostgresJobReads):
         return True
 
 
-async def _take(tx: Transaction, holder: UUID, kinds: list[str], limit: int) -> list[Row]:
-    rows = await tx.fetch(TURNS, kinds, limit, CLOCK)
+async def _take(tx: Transaction, holder: UUID, kinds: list[str], limit: int, room: Room | None) -> list[Row]:
+    room = room or Room(of={}, others=limit)
+    rows = await tx.fetch(TURNS, kinds, limit, CLOCK, [tenant_id for tenant_id, left in room.of.items() if left <= 0])
     if not rows:
         return []
     turns = {
         row["tenant_id"]: Turn(
-            tenant_id=TenantId(row["tenant_id"]), turn=row["turn"], weight=row["weight"], ready=row["ready"]
+            tenant_id=TenantId(row["tenant_id"]),
+            turn=row["turn"],
+            weight=row["weight"],
+            ready=min(row["ready"], room.left(TenantId(row["tenant_id"]))),
         )
         for row in rows
     }

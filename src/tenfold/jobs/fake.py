@@ -36,6 +36,7 @@ from tenfold.jobs.types import (
     Progress,
     QueueState,
     Result,
+    Room,
     State,
     Work,
 )
@@ -166,7 +167,7 @@ class FakeJobRows:
 
     # -- claims ------------------------------------------------------------------------------
 
-    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
+    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int, room: Room | None = None) -> list[Work]:
         await self._reach()
         ready: dict[TenantId, list[_Entry]] = {}
         suspects = self._suspects(holder, kinds)
@@ -176,7 +177,10 @@ class FakeJobRows:
         turns = []
         for tenant_id, waiting in ready.items():
             turn = self._turns.setdefault(tenant_id, _Turn())
-            turns.append(Turn(tenant_id=tenant_id, turn=turn.turn, weight=turn.weight, ready=len(waiting)))
+            left = limit if room is None else room.left(tenant_id)
+            turns.append(
+                Turn(tenant_id=tenant_id, turn=turn.turn, weight=turn.weight, ready=min(len(waiting), max(left, 0)))
+            )
         before = self._turn_clock
         allotted, self._turn_clock = allot(turns, clock=before, limit=limit - len(suspects))
         taken: list[_Entry] = []

@@ -81,7 +81,7 @@ class JobService:
     async def start(self, new: NewJob) -> Job:
         self._check(new)
         worker = self._worker
-        if worker is None or new.delay_s > 0 or not worker.reserve(new.kind):
+        if worker is None or new.delay_s > 0 or not worker.reserve(new.kind, new.principal.tenant_id):
             return await self._accepted(new, None)
         try:
             holder = worker.id

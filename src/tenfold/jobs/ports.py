@@ -18,6 +18,7 @@ from tenfold.jobs.types import (
     Progress,
     QueueState,
     Result,
+    Room,
     State,
     Work,
 )
@@ -43,12 +44,12 @@ class JobRows(Protocol):
         to be claimed all the same. `weight` is the tenant's share of the workers."""
         ...
 
-    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int) -> list[Work]:
+    async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int, room: Room | None = None) -> list[Work]:
         """Jobs that are due, for this worker from now on. Tenants by turns, each as often as its weight says; of one
         tenant the highest priority first, then the oldest; but every AGED_EVERY-th is the one that was due longest, if
         it was for AGED_S. However many claim at once, each job is one's. One that waits behind another of its order_key
         is not claimed. Of those with which SUSPECT_CRASHES workers died a worker gets one, and no other for SUSPECT_S
-        as long as it has that.
+        as long as it has that, whatever the `room`.
 
         While a tenant of weight w waits, each other one, of weight v, has at most floor(v / w) + 1 jobs claimed before
         its next. Of a tenant's jobs one that was due for AGED_S, with n of them due longer, is among the next

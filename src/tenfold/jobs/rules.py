@@ -1,7 +1,7 @@
 """What the rows of Postgres and those of memory must do alike, as functions of values."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
-from tenfold.jobs.types import AGED_EVERY, KEEP_DEAD_S, Ended, NewJob, Progress
+from tenfold.jobs.types import AGED_EVERY, KEEP_DEAD_S, Ended, NewJob, Progress, Room
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -39,6 +39,19 @@ def allot(turns: Sequence[Turn], *, clock: float, limit: int) -> tuple[dict[Tena
         allotted[first.tenant_id] = allotted.get(first.tenant_id, 0) + 1
         nexts[first.tenant_id] = clock + 1 / first.weight
     return allotted, clock
+
+
+SHARE = 3
+
+
+def room_left(free: int, running: Mapping[TenantId, int]) -> Room:
+    """Of a worker with so many free slots. A tenant has at most SHARE times as many slots as are free, so that there is
+    one for whoever has none, however long the others' jobs take: alone it has three of four, of three that want all
+    each has three of ten (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+    Rounded up: of fewer than four slots none is kept free."""
+    # With n more of a tenant n fewer are free: running + n <= SHARE * (free - n).
+    of = {tenant_id: -(-(SHARE * free - has) // (SHARE + 1)) for tenant_id, has in running.items()}
+    return Room(of=of, others=-(-SHARE * free // (SHARE + 1)))
 
 
 def aged_among(claimed: int, more: int) -> int:

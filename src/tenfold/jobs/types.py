@@ -140,6 +140,16 @@ class JobPage(Struct, frozen=True, kw_only=True):
     cursor: str | None  # of the next page
 
 
+class Room(Struct, frozen=True, kw_only=True):
+    """How many more jobs a worker takes: of the tenants whose jobs it does already, and of each other one."""
+
+    of: dict[TenantId, int]
+    others: int
+
+    def left(self, tenant_id: TenantId) -> int:
+        return self.of.get(tenant_id, self.others)
+
+
 class QueueState(Struct, frozen=True, kw_only=True):
     """How full the queues are. `drain_per_s`: jobs that all workers together ended a second, of late."""
 

@@ -6,6 +6,7 @@ before that.
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from uuid import UUID
@@ -15,7 +16,8 @@ from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.jobs.attempt import Attempt
 from tenfold.jobs.ports import READY, Handler, HintFeed, JobRows, Observer
-from tenfold.jobs.types import Held, QueueState, Work
+from tenfold.jobs.rules import room_left
+from tenfold.jobs.types import Held, QueueState, Room, Work
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class JobWorker:
         self._beat_at_s: float | None = None  # when the last heartbeat that was heard was sent
         self._wake = asyncio.Event()
         self._more = False  # the last claim was full: there may be more
+        self._sated = False  # or somebody had as many slots as he may
         self._stopping = False
 
     @property
@@ -95,11 +98,16 @@ class JobWorker:
         """There may be something to claim."""
         self._wake.set()
 
+    def room(self) -> Room:
+        """For more jobs."""
+        running = Counter(tenant_id for tenant_id, _, _ in self._attempts)
+        return room_left(self._slots - self.busy, running)
+
     # -- for jobs that somebody waits for ----------------------------------------------------------
 
-    def reserve(self, kind: str) -> bool:
+    def reserve(self, kind: str, tenant_id: TenantId) -> bool:
         """A slot for a job that is about to be added with this worker as its holder; `release` it, whatever comes."""
-        if self._stopping or not self.beating or self.busy >= self._slots or kind not in self._handlers:
+        if self._stopping or not self.beating or kind not in self._handlers or self.room().left(tenant_id) <= 0:
             return False
         self._reserved += 1
         return True
@@ -218,7 +226,7 @@ class JobWorker:
                         await self._wake.wait()
             elif self.busy >= self._slots or not self.beating:
                 await self._wake.wait()
-            if self._more and self._slots - self.busy < self._slots // 4:
+            if self._more or self._sated:
                 await asyncio.sleep(_GATHER_S)  # one claim for several
             self._wake.clear()
             try:
@@ -235,13 +243,15 @@ class JobWorker:
         if free <= 0 or not self.beating or self._stopping:
             self._more = self._more or free <= 0
             return
-        holder = self.id
+        holder, room = self.id, self.room()
         self._reserved += free
         try:
-            claimed = await self._rows.claim(holder, self._handlers.keys(), limit=free)
+            claimed = await self._rows.claim(holder, self._handlers.keys(), limit=free, room=room)
         finally:
             self._reserved -= free
         self._more = len(claimed) == free
+        taken = Counter(work.job.tenant_id for work in claimed)
+        self._sated = any(room.left(tenant_id) <= taken[tenant_id] for tenant_id in taken.keys() | room.of.keys())
         for work in claimed:
             self.begin(work, holder)
 
@@ -271,7 +281,7 @@ class JobWorker:
             self._slot_is_free()
 
     def _slot_is_free(self) -> None:
-        if self._more:
+        if self._more or self._sated:
             self.wake()
 
     async def _keep_checking_heart(self) -> None:
