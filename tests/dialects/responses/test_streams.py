@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tenfold.core.chat import (
     ChatEvent,
@@ -14,6 +16,8 @@ from tenfold.core.chat import (
     Finished,
     JsonObject,
     Metered,
+    OpaqueDelta,
+    OpaquePart,
     RefusalDelta,
     Started,
     TextDelta,
@@ -22,7 +26,7 @@ from tenfold.core.chat import (
 )
 from tenfold.core.errors import BrokenStream
 from tenfold.core.usage import Usage
-from tenfold.edge.dialects.responses import ResponsesDialect
+from tenfold.edge.dialects.responses import Echo, ResponsesDialect, Stamp
 from tests.dialects.responses.protocol import check_stream, events_in
 from tests.dialects.responses.vectors import asking
 
@@ -181,6 +185,51 @@ def test_a_failure_that_the_provider_told() -> None:
 def test_a_stream_without_a_start() -> None:
     encoder = DIALECT.reply_encoder(DIALECT.decode_chat(asking()))
     assert check_stream(encoder.encode([TextDelta(text="a"), Finished(reason="stop"), Ended()]))["model"] == "m"
+
+
+# -- whatever comes --------------------------------------------------------------------------
+
+_said = st.text(st.characters(codec="utf-8"), max_size=6)
+_blocks = st.none() | st.integers(0, 2)
+_deltas: st.SearchStrategy[ChatEvent] = st.one_of(
+    st.builds(lambda text, block: TextDelta(text=text, block=block), _said, _blocks),
+    st.builds(lambda text: RefusalDelta(text=text), _said),
+    st.builds(
+        lambda text, mark, data, block: ThinkingDelta(text=text, signature=mark, redacted=data, block=block),
+        _said,
+        st.none() | _said,
+        st.none() | _said,
+        _blocks,
+    ),
+    st.builds(
+        lambda slot, text: ToolCallDelta(slot=slot, id=f"call_{slot}", name=f"f{slot}", arguments=text),
+        st.integers(0, 2),
+        st.sampled_from(["", "{}", '{"a":', "1}", " ", "]"]),
+    ),
+    st.just(
+        OpaqueDelta(part=OpaquePart(dialect="openai", value={"type": "custom", "id": "c", "custom": {"name": "n"}}))
+    ),
+    st.just(OpaqueDelta(part=OpaquePart(dialect="openai", value={"type": "audio", "audio": {"id": "a"}}))),
+    st.just(OpaqueDelta(part=OpaquePart(dialect="gemini", value={"text": "", "thoughtSignature": "c2ln"}))),
+    st.sampled_from([Finished(reason="stop"), Finished(reason="length"), Finished(reason="refusal"), START]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_deltas, max_size=14), st.booleans())
+def test_any_stream_is_a_proper_one(events: list[ChatEvent], summary: bool) -> None:
+    """Whatever a provider mixes: the events are numbered, items begin and end once, and the response at the end has
+    what they said; stamped too."""
+    frames = told(*events, reasoning={"summary": "auto"} if summary else None)
+    final = check_stream(frames, described=False)
+    stamped = check_stream(Stamp(Echo(id="resp_" + "ab" * 16, created_at=7)).frames(frames), described=False)
+    assert [item["type"] for item in stamped["output"]] == [item["type"] for item in final["output"]]
+    said = "".join(event.text for event in events if isinstance(event, TextDelta))
+    written = [
+        part.get("text", "") for item in final["output"] for part in item.get("content", []) if "content" in item
+    ]
+    if final["status"] != "failed":
+        assert len("".join(written)) >= len(said)
 
 
 # -- the official SDK ------------------------------------------------------------------------

@@ -138,7 +138,8 @@ def _part(part: Content) -> Part:
 def _image(part: Content) -> Part:
     url = part.image_url or ""
     media_type, data = split_data_url(url)
-    return ImagePart(url=url if data is None else None, media_type=media_type, data=data, detail=part.detail)
+    detail = part.detail if part.detail != "auto" else None
+    return ImagePart(url=url if data is None else None, media_type=media_type, data=data, detail=detail)
 
 
 def _file(part: Content) -> Part:

@@ -111,6 +111,20 @@ class Item(Struct):
 Output = str | list[Content]
 
 
+class InputFormat(Struct):
+    """Of a custom tool's input."""
+
+    type: Literal["text", "grammar"]
+    syntax: Literal["lark", "regex"] | None = None
+    definition: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.type == "grammar":
+            for name in ("syntax", "definition"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"Missing required parameter: `{name}`")
+
+
 class Tool(Struct):
     """A function, or a custom tool."""
 
@@ -119,7 +133,7 @@ class Tool(Struct):
     description: str | None = None
     parameters: JsonObject | None = None
     strict: bool | None = None
-    format: JsonObject | None = None
+    format: InputFormat | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
