@@ -40,6 +40,10 @@ def form(content: bytes, *, filename: str = "in.jsonl", file_first: bool = False
     return (file + texts if file_first else texts + file) + f"--{BOUNDARY}--\r\n".encode()
 
 
+def expiring(**parts: str) -> dict[str, Any]:
+    return {"purpose": "batch"} | {f"expires_after[{name}]": value for name, value in parts.items()}
+
+
 def part(named: str, content: bytes) -> bytes:
     return f"--{BOUNDARY}\r\nContent-Disposition: form-data; {named}\r\n\r\n".encode() + content + b"\r\n"
 
@@ -131,11 +135,8 @@ async def test_a_form_cut_anywhere_is_the_same(shop: Shop) -> None:
         (part('name="purpose"', b"batch") + b"--b0undary--\r\n", "file"),
         (form(b"", purpose="batch"), "file"),
         (form(b"x", purpose="x" * 2000), "purpose"),
-        (form(b"x", purpose="batch", **{"expires_after[seconds]": "3600"}), "expires_after[anchor]"),
-        (
-            form(b"x", purpose="batch", **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "1"}),
-            "expires_after[seconds]",
-        ),
+        (form(b"x", **expiring(seconds="3600")), "expires_after[anchor]"),
+        (form(b"x", **expiring(anchor="created_at", seconds="1")), "expires_after[seconds]"),
         (part('name="file"; filename="a"', b"x") * 2 + b"--b0undary--\r\n", "file"),
         (part('filename="a"', b"x") + b"--b0undary--\r\n", None),
         (form(b"x", purpose="batch")[:-20], None),

@@ -82,7 +82,7 @@ class FilesResource:
         sender = request.stream(200, lines)
         if request.method != "HEAD":
             try:
-                async for chunk in self._files.content(file):
+                async for chunk in self._files.content(file.tenant_id, file.id, file.bytes):
                     await sender.send_bytes(chunk)
             except TenfoldError:  # it was deleted, or the database went away: the client must see that this is not all
                 request.abort()

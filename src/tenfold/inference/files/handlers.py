@@ -5,7 +5,7 @@ Content goes through in pieces: neither writing nor reading ever holds a whole f
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -107,10 +107,11 @@ class Files:
         try:
             yield draft
         except BaseException:
-            await asyncio.shield(self._drop(tenant_id, draft.id))
+            await asyncio.shield(self.drop(tenant_id, draft.id))
             raise
 
-    async def _drop(self, tenant_id: TenantId, draft_id: UUID) -> None:
+    async def drop(self, tenant_id: TenantId, draft_id: UUID) -> None:
+        """Of a draft nothing is left."""
         try:
             await self._rows.remove(tenant_id, draft_id)
         except StoreUnavailable:  # it is deleted in an hour
@@ -143,11 +144,12 @@ class Files:
         found = await self._rows.page(tenant_id, purpose=purpose, after=at, ascending=ascending, limit=limit + 1)
         return FilePage(items=found[:limit], has_more=len(found) > limit)
 
-    async def content(self, file: File) -> AsyncIterator[bytes]:
-        """Raises Conflict where it is deleted meanwhile, StoreUnavailable."""
+    async def content(self, tenant_id: TenantId, file_id: UUID, size: int) -> AsyncGenerator[bytes, None]:
+        """In pieces, also of a file that has expired and is not deleted yet. Raises Conflict where it is deleted
+        meanwhile, StoreUnavailable."""
         read = number = 0
-        while read < file.bytes:
-            chunks = await self._rows.chunks(file.tenant_id, file.id, start=number, count=_CHUNKS_AT_ONCE)
+        while read < size:
+            chunks = await self._rows.chunks(tenant_id, file_id, start=number, count=_CHUNKS_AT_ONCE)
             if not chunks:
                 raise _gone()
             number += len(chunks)

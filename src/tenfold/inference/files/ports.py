@@ -11,8 +11,8 @@ from tenfold.inference.files.types import File, Removal
 
 class FileRows(Protocol):
     """Every method raises StoreUnavailable while the database is away. What is asked of another tenant's file finds
-    nothing; nor does what is asked of one that is being written or has expired, but for `append`, `finish` and
-    `remove`. All times are the database's."""
+    nothing; nor does what is asked of one that is being written, but for `append`, `finish` and `remove`, or of
+    one that has expired, but for `chunks`. All times are the database's."""
 
     async def begin(self, tenant_id: TenantId, file_id: UUID, filename: str) -> None:
         """A file that is being written: nobody sees it until it is finished. One that is left is deleted an hour after
@@ -49,7 +49,7 @@ class FileRows(Protocol):
         ...
 
     async def tenants_expired(self) -> list[TenantId]:
-        """Where something of this part, or of batches, has expired."""
+        """Where files have expired."""
         ...
 
     async def expire(self, tenant_id: TenantId, *, limit: int) -> int:

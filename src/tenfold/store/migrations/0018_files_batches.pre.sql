@@ -40,6 +40,7 @@ CREATE TABLE batches (
     status          text NOT NULL DEFAULT 'validating' CHECK (status IN
                     ('validating', 'failed', 'in_progress', 'finalizing', 'completed', 'expired', 'cancelling', 'cancelled')),
     model           text,               -- where all lines name the same one
+    lapsed          boolean NOT NULL DEFAULT false, -- its window closed before all lines were done
     errors          jsonb,              -- why it failed
     output_file_id  uuid,
     error_file_id   uuid,
@@ -62,6 +63,7 @@ CREATE TABLE batches (
     PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX batches_by_input ON batches (tenant_id, input_file_id) WHERE ended_at IS NULL;
+CREATE INDEX batches_unended ON batches (tenant_id, expires_at) WHERE ended_at IS NULL;
 CREATE INDEX batches_by_deletion ON batches (tenant_id, delete_at) WHERE delete_at IS NOT NULL;
 ALTER TABLE batches ENABLE ROW LEVEL SECURITY;
 ALTER TABLE batches FORCE ROW LEVEL SECURITY;
@@ -87,8 +89,8 @@ ALTER TABLE batch_results FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON batch_results USING (tenant_id = tenfold.tenant_id()) WITH CHECK (tenant_id = tenfold.tenant_id());
 GRANT SELECT, INSERT, DELETE ON batch_results TO tenfold_app;
 
--- Which of these tenants have files or batches that have expired. It runs with the rights of whoever calls it and looks
--- into one tenant after the other, as it could itself.
+-- Which of these tenants have files that have expired; batches that have, or that have not ended an hour after their
+-- window. They run with the rights of whoever calls them and look into one tenant after the other, as it could itself.
 CREATE FUNCTION tenfold.tenants_with_expired_files(among uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql SET search_path = tenfold, pg_temp
 AS $$
@@ -97,12 +99,31 @@ DECLARE
 BEGIN
     FOREACH tenant IN ARRAY among LOOP
         PERFORM set_config('tenfold.tenant_id', tenant::text, true);
-        IF EXISTS (SELECT FROM files f WHERE f.tenant_id = tenant AND f.expires_at <= now())
-           OR EXISTS (SELECT FROM batches b WHERE b.tenant_id = tenant AND b.delete_at <= now()) THEN
+        IF EXISTS (SELECT FROM files f WHERE f.tenant_id = tenant AND f.expires_at <= now()) THEN
             RETURN NEXT tenant;
         END IF;
     END LOOP;
     PERFORM set_config('tenfold.tenant_id', '', true);
 END $$;
+
+CREATE FUNCTION tenfold.tenants_with_old_batches(among uuid[]) RETURNS SETOF uuid
+    LANGUAGE plpgsql SET search_path = tenfold, pg_temp
+AS $$
+DECLARE
+    tenant uuid;
+BEGIN
+    FOREACH tenant IN ARRAY among LOOP
+        PERFORM set_config('tenfold.tenant_id', tenant::text, true);
+        IF EXISTS (SELECT FROM batches b WHERE b.tenant_id = tenant AND b.delete_at <= now())
+           OR EXISTS (SELECT FROM batches b
+                      WHERE b.tenant_id = tenant AND b.ended_at IS NULL AND b.expires_at <= now() - interval '1 hour') THEN
+            RETURN NEXT tenant;
+        END IF;
+    END LOOP;
+    PERFORM set_config('tenfold.tenant_id', '', true);
+END $$;
+
 REVOKE ALL ON FUNCTION tenfold.tenants_with_expired_files(uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenfold.tenants_with_old_batches(uuid[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenfold.tenants_with_expired_files(uuid[]) TO tenfold_app;
+GRANT EXECUTE ON FUNCTION tenfold.tenants_with_old_batches(uuid[]) TO tenfold_app;
