@@ -14,11 +14,13 @@ from tenfold.core.principal import Principal
 from tenfold.inference.background import BackgroundCaller
 from tenfold.inference.offload import Offload
 from tenfold.inference.policy import Feature
-from tenfold.inference.tickets.handlers import CallJob, Tickets
-from tenfold.inference.tickets.types import KIND, Ticket
+from tenfold.inference.tickets.handlers import CallJob, DeadCallJob, Tickets
+from tenfold.inference.tickets.types import KIND, KIND_DEAD, Ticket
+from tenfold.jobs.ports import Handler
 from tenfold.providers.transport.fake import FakeReply
+from tenfold.webhooks.fake import FakeOutbox
 from tests.support.jobs import Work
-from tests.support.pipeline import DIALECTS, REPLIES, Client, World, asking, whole
+from tests.support.pipeline import DIALECTS, REPLIES, Client, World, asking, principal, whole
 
 LATER = CallOptions(respond_async=True, end_user="Zoe", feature="support")
 BUSY = FakeReply(status=503, body=b'{"error":{"message":"Busy.","type":"server_error"}}')
@@ -54,13 +56,20 @@ class Later:
         features: Mapping[str, Feature] | None = None,
         **of_world: Any,
     ) -> None:
-        self.work = Work({KIND}, SystemClock())
-        self.tickets = Tickets(self.work.jobs)
+        self.work = Work({KIND, KIND_DEAD}, SystemClock())
+        self.outbox = FakeOutbox(0)
+        self.tickets = Tickets(self.work.jobs, self.outbox)
         self.offload = Offload(self.tickets, paces or NoPaces(), features or {}, dialects=frozenset({"openai"}))
         self.world = World(
             {"openai": replies}, parking=self.tickets, features=features, offload=self.offload, **of_world
         )
-        self.handler = CallJob(BackgroundCaller(self.world.pipeline), DIALECTS)
+        caller = BackgroundCaller(self.world.pipeline)
+        self.handlers: list[Handler] = [CallJob(caller, DIALECTS, self.outbox), DeadCallJob(self.outbox)]
+
+    @property
+    def events(self) -> list[str]:
+        """What was told, by type."""
+        return [event.type for _, event in self.outbox.told]
 
     async def ask(self, options: CallOptions = LATER, body: bytes | None = None, **more: Any) -> Client:
         return await self.world.ask(body or asking("openai"), options=options, **more)
@@ -98,9 +107,12 @@ async def test_a_call_that_may_be_answered_later_is_accepted_and_made() -> None:
         "m",
         "support",
     )
-    async with later.work.working([later.handler]):
+    async with later.work.working(later.handlers):
         done = await later.ended(told)
     assert (done.state, done.reply, done.attempts) == ("done", REPLIES["openai"], 1)
+    assert later.events == ["job.completed"]
+    [(_, event)] = later.outbox.told
+    assert (event.resource, event.data) == (f"job_{done.call_id.hex}", {"ticket": ticket})
     assert len(later.world.sent) == 1
     made = later.world.outcomes.calls[-1]
     assert (made.options.end_user, made.options.feature) == ("Zoe", "support")
@@ -111,7 +123,7 @@ async def test_a_call_that_may_be_answered_later_is_accepted_and_made() -> None:
 
 async def test_who_waits_for_it_gets_the_reply() -> None:
     later = Later(whole("openai"))
-    async with later.work.working([later.handler]) as worker:
+    async with later.work.working(later.handlers) as worker:
         while not worker.beating:
             await asyncio.sleep(0.005)
         told = await later.ask(CallOptions(respond_async=True, wait_s=30.0))
@@ -144,7 +156,7 @@ async def test_a_key_gets_the_same_ticket_again() -> None:
 async def test_a_provider_that_is_busy_is_asked_again() -> None:
     later = Later(BUSY, whole("openai"))
     told = await later.ask()
-    async with later.work.working([later.handler]):
+    async with later.work.working(later.handlers):
         done = await later.ended(told)
     assert (done.state, done.attempts) == ("done", 2)
 
@@ -152,10 +164,13 @@ async def test_a_provider_that_is_busy_is_asked_again() -> None:
 async def test_what_the_provider_refuses_ends_the_call_with_the_cause() -> None:
     later = Later(REFUSED)
     told = await later.ask()
-    async with later.work.working([later.handler]):
+    async with later.work.working(later.handlers):
         failed = await later.ended(told)
+        while not later.outbox.told:
+            await asyncio.sleep(0.005)
     assert (failed.state, failed.attempts, failed.reply) == ("failed", 1, None)
     assert failed.error_message == "No such thing."
+    assert later.events == ["job.failed"]
 
 
 async def test_a_call_nobody_could_answer_is_parked_until_somebody_does() -> None:
@@ -177,7 +192,7 @@ async def test_a_jobs_own_call_is_neither_parked_nor_accepted_again() -> None:
     )
     told = await later.ask(CallOptions())
     assert told.status == 202
-    async with later.work.working([later.handler]):
+    async with later.work.working(later.handlers):
         done = await later.ended(told)
     assert (done.state, done.attempts) == ("done", 2)
     assert len(later.work.rows) == 1
@@ -206,7 +221,7 @@ async def test_a_full_queue_is_told_to_who_asked_and_nobody_else() -> None:
 
     features = {"reports": Feature(name="reports", offload_s=0.5)}
     later = Later(whole("openai"), features=features)
-    offload = Offload(Full(later.work.jobs), Paces(60.0), features, dialects=frozenset({"openai"}))
+    offload = Offload(Full(later.work.jobs, later.outbox), Paces(60.0), features, dialects=frozenset({"openai"}))
     world = World({"openai": [whole("openai")]}, offload=offload)
     told = await world.ask(asking("openai"), options=LATER)
     assert (told.status, told.headers["retry-after"]) == (429, "7")
@@ -217,15 +232,17 @@ async def test_a_ticket_is_its_tenants_alone_and_goes_with_all_that_is_kept() ->
     later = Later(whole("openai"))
     told = await later.ask()
     ticket, tenant_id = told.headers["tenfold-ticket"], later.world.principal.tenant_id
-    for other in (TenantId(uuid7()), tenant_id):
+    other = principal("other")
+    for tenant, name in ((other.tenant_id, ticket), (tenant_id, "tkt_1")):
         with pytest.raises(NotFound):
-            await later.tickets.find(other, ticket if other != tenant_id else "tkt_1")
+            await later.tickets.find(tenant, name)
     with pytest.raises(NotFound):
-        await later.tickets.remove(TenantId(uuid7()), ticket)
+        await later.tickets.remove(other, ticket)
     assert [each.id for each in (await later.tickets.list(tenant_id)).items] == [ticket]
-    await later.tickets.remove(tenant_id, ticket)
+    await later.tickets.remove(later.world.principal, ticket)
+    assert later.events == ["job.cancelled"]
     assert len(later.work.rows) == 0
-    async with later.work.working([later.handler]):
+    async with later.work.working(later.handlers):
         await asyncio.sleep(0.05)
     assert not later.world.sent
 
@@ -234,7 +251,7 @@ async def test_what_is_kept_names_its_principal() -> None:
     later = Later(whole("openai"))
     other = Principal(tenant_id=TenantId(uuid7()), tenant_slug="other", plan="pro")
     told = await later.ask(principal=other)
-    async with later.work.working([later.handler]):
+    async with later.work.working(later.handlers):
         for _ in range(1000):
             if later.world.sent:
                 break

@@ -52,7 +52,7 @@ from tenfold.rollout.book import Flags, RolloutBook
 from tenfold.rollout.book import Switches as FlagSwitches
 from tenfold.rollout.fake import FakeRolloutRows
 from tenfold.rollout.handlers import FlagAdmin
-from tenfold.webhooks.fake import FakeSender, FakeWebhookRows
+from tenfold.webhooks.fake import FakeOutbox, FakeSender, FakeWebhookRows
 from tenfold.webhooks.handlers import WebhookAdmin
 from tenfold.webhooks.log import WebhookLog
 from tenfold.webhooks.types import KIND as WEBHOOK
@@ -201,7 +201,7 @@ async def fake_console(
     jobs = JobServices(
         jobs=work.jobs, submissions=submissions, schedules=ScheduleAdmin(FakeScheduleRows(clock), submissions)
     )
-    tickets = Tickets(work.jobs)
+    tickets = Tickets(work.jobs, FakeOutbox(0))
     webhook_rows, sender = FakeWebhookRows(), FakeSender()
     webhook_admin = WebhookAdmin(webhook_rows, sender, clock)
     webhooks = WebhookServices(admin=webhook_admin, log=WebhookLog(webhook_rows, webhook_admin, work.jobs, clock))

@@ -11,10 +11,12 @@ from tenfold import __version__
 from tenfold.app.cli_budget import budget
 from tenfold.app.cli_chaos import chaos
 from tenfold.app.cli_flag import flag, kill
+from tenfold.app.cli_jobs import jobs
 from tenfold.app.cli_limit import limit
 from tenfold.app.cli_parts import FAILED, configured, fail, json_option, paged, run, show, table
 from tenfold.app.cli_report import report
 from tenfold.app.cli_route import route
+from tenfold.app.cli_schedule import schedule
 from tenfold.app.cli_webhook import webhook
 
 if TYPE_CHECKING:
@@ -39,6 +41,20 @@ def up(settings: "Settings") -> None:
 
     try:
         serve(settings)
+    except StartFailed as error:
+        fail(str(error), FAILED)
+
+
+@main.command()
+@click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
+@configured
+def worker(settings: "Settings", processes: int) -> None:
+    """Do jobs until stopped, beside serving processes with the same database; serve nothing."""
+    from tenfold.app.server import work_off
+    from tenfold.app.supervisor import StartFailed
+
+    try:
+        work_off(settings, processes)
     except StartFailed as error:
         fail(str(error), FAILED)
 
@@ -244,7 +260,7 @@ def _report(results: "list[tuple[str, bool, str]]", as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-for more in (budget, limit, report, chaos, flag, kill, route, webhook):
+for more in (budget, limit, report, chaos, flag, kill, route, jobs, schedule, webhook):
     main.add_command(more)
 
 

@@ -38,6 +38,15 @@ class ResponseSettings(Table):
     )
 
 
+class FileSettings(Table):
+    max_bytes: int = Field(512 * 1024 * 1024, ge=1024, description="Largest file that may be uploaded.")
+    max_tenant_bytes: int = Field(4 * 1024**3, ge=1024, description="All files of a tenant together.")
+
+
+class BatchSettings(Table):
+    concurrency: int = Field(16, ge=1, le=1024, description="Lines of one batch that are asked at once.")
+
+
 class WebhookSettings(Table):
     """Events posted to the URLs that tenants give."""
 

@@ -20,7 +20,16 @@ from tenfold.assistant.assistant import FEATURE, Assistant
 from tenfold.assistant.ports import Recorder, Switches
 from tenfold.assistant.types import CallSummary
 from tenfold.console.app import create_console
-from tenfold.console.services import ConsoleServices, DaySpend, FlagServices, HealthServices, ReceiptLine, SloService
+from tenfold.console.services import (
+    ConsoleServices,
+    DaySpend,
+    FlagServices,
+    HealthServices,
+    JobServices,
+    ReceiptLine,
+    SloService,
+    WebhookServices,
+)
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import SystemClock
@@ -30,7 +39,6 @@ from tenfold.core.principal import Principal
 from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.tickets.handlers import Tickets
-from tenfold.jobs.ports import Jobs
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.reports.handlers import Reports
@@ -56,7 +64,9 @@ def build_console(
     switches: Switches | None = None,
     flags: FlagServices | None = None,
     health: HealthServices | None = None,
-    jobs: Jobs | None = None,
+    tickets: Tickets | None = None,
+    jobs: JobServices | None = None,
+    webhooks: WebhookServices | None = None,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
@@ -82,9 +92,11 @@ def build_console(
             secure_cookies=settings.security.secure_cookies,
             money=money_services(store, clock),
             flags=flags,
-            tickets=None if jobs is None else Tickets(jobs),
+            tickets=tickets,
             slo=slo,
             health=health,
+            jobs=jobs,
+            webhooks=webhooks,
         ),
         Reports(reports, clock),
     )

@@ -2,17 +2,32 @@
 rows; and what runs beside them.
 """
 
+import asyncio
+import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from tenfold.app.background import Background
 from tenfold.app.settings import Settings
-from tenfold.app.webhooking import GuardedSender
+from tenfold.app.webhooking import guarded_sender
 from tenfold.core.clock import Clock
+from tenfold.core.errors import StoreUnavailable
+from tenfold.edge.batches.resource import BatchesResource
+from tenfold.edge.files.resource import FilesResource
 from tenfold.edge.gateway import Dialects, Resource
 from tenfold.edge.progress import JobEvents
 from tenfold.edge.responses import ResponsesCodec, ResponsesResource
 from tenfold.inference.background import BackgroundCaller
+from tenfold.inference.batches.calling import PathCaller
+from tenfold.inference.batches.handlers import Batches
+from tenfold.inference.batches.queries import PostgresBatchRows
+from tenfold.inference.batches.running import BatchHandler, DeadBatchHandler
+from tenfold.inference.batches.types import KIND as BATCH
+from tenfold.inference.batches.types import KIND_DEAD as BATCH_DEAD
+from tenfold.inference.batches.types import Endpoint
+from tenfold.inference.batches.work import WorkLimits
+from tenfold.inference.files.handlers import Files
+from tenfold.inference.files.queries import PostgresFileRows
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.responses.background import BuryResponse, ForgetResponse, MakeResponse
 from tenfold.inference.responses.handlers import Responses
@@ -23,22 +38,25 @@ from tenfold.inference.responses.types import KIND as RESPONSE
 from tenfold.inference.responses.types import KIND_DEAD as RESPONSE_DEAD
 from tenfold.inference.responses.types import KIND_FORGET as RESPONSE_FORGET
 from tenfold.inference.route import Router
-from tenfold.inference.tickets.handlers import CallJob
+from tenfold.inference.tickets.handlers import CallJob, DeadCallJob
 from tenfold.inference.tickets.types import KIND as CALL
+from tenfold.inference.tickets.types import KIND_DEAD as CALL_DEAD
 from tenfold.jobs.ports import Handler
-from tenfold.providers.transport.egress import EgressGuard, GuardedClient
-from tenfold.store import Changes, Store
+from tenfold.store import Store
 from tenfold.webhooks.delivery import Deliver, GiveUp
-from tenfold.webhooks.outbox import WebhookOutbox
-from tenfold.webhooks.ports import TOPIC as WEBHOOKS_TOPIC
+from tenfold.webhooks.log import keep_expiring as keep_expiring_deliveries
+from tenfold.webhooks.ports import Outbox
 from tenfold.webhooks.queries import PostgresWebhookRows
 from tenfold.webhooks.types import KIND as WEBHOOK
 from tenfold.webhooks.types import KIND_DEAD as WEBHOOK_DEAD
 
-KINDS = frozenset({CALL, RESPONSE, RESPONSE_DEAD, RESPONSE_FORGET, WEBHOOK, WEBHOOK_DEAD})
+KINDS = frozenset({CALL, CALL_DEAD, RESPONSE, RESPONSE_DEAD, RESPONSE_FORGET, BATCH, BATCH_DEAD, WEBHOOK, WEBHOOK_DEAD})
 """Of the jobs there are: every worker does all of them."""
 
 _DAY_S = 86_400.0
+_EXPIRE_EVERY_S = 60.0
+
+logger = logging.getLogger(__name__)
 
 
 class Resources:
@@ -51,18 +69,17 @@ class Resources:
         clock: Clock,
         *,
         background: Background,
-        changes: Changes,
+        outbox: Outbox,
         pipeline: Pipeline,
         router: Router,
         caller: BackgroundCaller,
         dialects: Dialects,
     ) -> None:
         jobs = background.jobs
-        webhook_rows = PostgresWebhookRows(store)
-        guard = EgressGuard(allow=settings.egress.allow, allow_http=settings.egress.allow_http)
-        self.sender = GuardedSender(GuardedClient(guard), timeout_s=settings.webhooks.timeout_s)
-        outbox = WebhookOutbox(webhook_rows, clock)
-        changes.follow(WEBHOOKS_TOPIC, outbox.forget)
+        self._clock = clock
+        self._keep_deliveries_s = settings.webhooks.keep_days * _DAY_S
+        self._webhook_rows = webhook_rows = PostgresWebhookRows(store)
+        self.sender = guarded_sender(settings)
 
         self._response_rows = PostgresResponseRows(store)
         codec = ResponsesCodec(clock)
@@ -75,13 +92,31 @@ class Resources:
             max_input_bytes=settings.responses.max_input_bytes,
         )
         responses = Responses(self._response_rows, jobs, outbox, making, clock)
+        endpoints = {
+            "/v1/chat/completions": Endpoint(operation="chat", dialect=lambda: dialects.openai),
+            "/v1/embeddings": Endpoint(operation="embeddings", dialect=lambda: dialects.openai),
+            "/v1/responses": Endpoint(operation="chat", dialect=lambda: codec.dialect),
+        }
+        self._files = Files(
+            PostgresFileRows(store),
+            max_bytes=settings.files.max_bytes,
+            max_tenant_bytes=settings.files.max_tenant_bytes,
+        )
+        batch_rows = PostgresBatchRows(store)
+        self._batches = Batches(batch_rows, self._files, jobs, outbox, endpoints)
+        lines = WorkLimits(at_once=settings.batches.concurrency, max_line_bytes=settings.server.max_body_bytes)
         self.events = JobEvents(jobs)
         self.routes: list[Resource] = [
             self.events,
             ResponsesResource(responses, pipeline, router, max_body_bytes=settings.server.max_body_bytes),
+            FilesResource(self._files),
+            BatchesResource(self._batches),
         ]
         self.handlers: list[Handler] = [
-            CallJob(caller, {dialect.name: dialect for dialect in (dialects.openai, dialects.anthropic)}),
+            CallJob(caller, {dialect.name: dialect for dialect in (dialects.openai, dialects.anthropic)}, outbox),
+            DeadCallJob(outbox),
+            BatchHandler(batch_rows, self._files, PathCaller(caller), outbox, endpoints, limits=lines),
+            DeadBatchHandler(batch_rows, self._files, outbox, jobs),
             MakeResponse(self._response_rows, making, caller, background.rows, outbox),
             BuryResponse(self._response_rows, codec, jobs, outbox),
             ForgetResponse(jobs),
@@ -91,3 +126,17 @@ class Resources:
 
     def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
         yield "app.responses", keep_expiring_responses(self._response_rows)
+        yield "app.files", self._keep_expiring_files()
+        yield (
+            "app.webhooks",
+            keep_expiring_deliveries(self._webhook_rows, self._clock, keep_s=self._keep_deliveries_s),
+        )
+
+    async def _keep_expiring_files(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRE_EVERY_S)
+            try:
+                await self._files.expire()
+                await self._batches.expire()
+            except StoreUnavailable as error:
+                logger.info("files and batches are not expired, the database is away: %s", error.message)

@@ -58,6 +58,41 @@ def serve(settings: Settings) -> None:
         Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S, listener).run()
 
 
+def work_off(settings: Settings, processes: int) -> None:
+    """`tenfold worker`: does jobs and serves nothing. Blocks until a signal stops it. Raises SettingsError,
+    StoreUnavailable."""
+    refuse_unusable(settings, environment())
+    (settings.home / "run" / "metrics").mkdir(mode=0o700, parents=True, exist_ok=True)
+    _raise_file_limit()
+    asyncio.run(_migrate(settings))
+
+    def work() -> int:
+        uvloop.run(_do_jobs(settings))
+        return 0
+
+    gc.collect()
+    gc.freeze()
+    Supervisor(work, processes, settings.server.shutdown_s + _STOP_MARGIN_S).run()
+
+
+async def _migrate(settings: Settings) -> None:
+    database = Database(settings)
+    await database.start()
+    await database.migrate()
+
+
+async def _do_jobs(settings: Settings) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    service = Service(settings, does_jobs=True)
+    await service.start()
+    logger.info("this process does jobs, %d at once", settings.jobs.slots)
+    await stop.wait()
+    await service.stop_jobs()
+    service.stopping()
+    await service.stop()
+
+
 async def _work(settings: Settings, listener: socket.socket, greeting: str) -> None:
     """One worker: serve until SIGTERM, then let the calls in flight end."""
     stop = asyncio.Event()

@@ -27,6 +27,7 @@ from tenfold.app.knowledge import Documentation
 from tenfold.app.pages import build_console
 from tenfold.app.resources import KINDS, Resources
 from tenfold.app.routing import breaker_policy, features_of, heeds_keys, oldest_stale_s
+from tenfold.app.scheduling import Scheduling
 from tenfold.app.settings import Settings, environment
 from tenfold.app.slo.alerts import SloAlerts
 from tenfold.app.slo.book import SloBook, boot_of_machine
@@ -40,6 +41,7 @@ from tenfold.app.telemetry.metrics import CONTENT_TYPE, Figure, Metrics
 from tenfold.app.telemetry.traces import SpanExporter
 from tenfold.app.upstreams import build_providers, build_routes
 from tenfold.app.webhook import Webhook
+from tenfold.app.webhooking import webhook_services
 from tenfold.assistant.assistant import FEATURE
 from tenfold.cache.exact import ExactCache
 from tenfold.core.call import Call
@@ -74,6 +76,9 @@ from tenfold.providers.transport import HttpClient, Origin
 from tenfold.retrieval.library import Library
 from tenfold.rollout.book import Switches
 from tenfold.store import Store
+from tenfold.webhooks.outbox import WebhookOutbox
+from tenfold.webhooks.ports import TOPIC as WEBHOOKS_TOPIC
+from tenfold.webhooks.queries import PostgresWebhookRows
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +147,9 @@ class Service:
         background = self._open_background(store, accounting)
         dialects = Dialects(openai=OpenAIDialect(), anthropic=AnthropicDialect())
         by_name = {dialect.name: dialect for dialect in (dialects.openai, dialects.anthropic)}
-        tickets = Tickets(background.jobs)
+        outbox = WebhookOutbox(PostgresWebhookRows(store), self._clock)
+        accounting.changes.follow(WEBHOOKS_TOPIC, outbox.forget)
+        tickets = Tickets(background.jobs, outbox)
         features = features_of(settings)
         planner = Planner(switches=switches, ceilings=ceilings(settings))
         pipeline = Pipeline(
@@ -169,14 +176,15 @@ class Service:
             store,
             self._clock,
             background=background,
-            changes=accounting.changes,
+            outbox=outbox,
             pipeline=pipeline,
             router=router,
             caller=caller,
             dialects=dialects,
         )
         self._events = resources.events
-        self._work(resources)
+        scheduling = Scheduling(store, background.jobs)
+        self._work(resources, scheduling)
         library = Library(store, embedder, self._meter.recorder(FEATURE))
         documentation = Documentation(library, Tenants(rows, self._clock))
         self._keep(documentation.keep(), "app.documentation")
@@ -192,7 +200,9 @@ class Service:
             switches=switches,
             flags=flag_services(store, accounting.flags, self._clock),
             health=health_services(settings, healths, router, routes, planner),
-            jobs=background.jobs,
+            tickets=tickets,
+            jobs=scheduling.services,
+            webhooks=webhook_services(store, resources.sender, background.jobs, self._clock),
         )
         self.handle = Gateway(
             keys=keyring,
@@ -278,11 +288,12 @@ class Service:
         self._metrics.add_histograms(self._background.counts.histograms)
         return self._background
 
-    def _work(self, resources: Resources) -> None:
-        """The jobs of this process, where it does any."""
+    def _work(self, resources: Resources, scheduling: Scheduling) -> None:
+        """The jobs of this process, and what is due by schedule, where it does any."""
         if self._does_jobs:
             self._background.work(resources.handlers, self._webhook)
-        for name, work in (*self._background.tasks(), *resources.tasks()):
+        due = scheduling.tasks() if self._does_jobs else ()
+        for name, work in (*self._background.tasks(), *resources.tasks(), *due):
             self._keep(work, name)
 
     def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> Corrections:

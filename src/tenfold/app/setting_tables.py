@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tenfold.app.job_tables import EgressSettings, JobSettings, ResponseSettings, WebhookSettings
+from tenfold.app.job_tables import (
+    BatchSettings,
+    EgressSettings,
+    FileSettings,
+    JobSettings,
+    ResponseSettings,
+    WebhookSettings,
+)
 from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
 from tenfold.app.setting_parts import Mistake, Usd, amount_usd, nearest
 from tenfold.app.setting_parts import Table as _Table
@@ -166,6 +173,14 @@ class ModelSettings(_Table):
     max_output_tokens: int | None = Field(
         None, ge=1, le=_MAX_TOKENS, description="Most output the model gives, where the model data does not know it."
     )
+    micro_batch_ms: float = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How long a call for embeddings waits for others to share one request to the provider; 0: it does "
+        "not.",
+    )
+    micro_batch_inputs: int = Field(32, ge=2, le=2048, description="Most inputs of such a shared request.")
 
     @model_validator(mode="after")
     def _one_way(self) -> "ModelSettings":
@@ -314,6 +329,8 @@ class Settings(_Table):
     idempotency: IdempotencySettings = Field(default_factory=lambda: IdempotencySettings())
     jobs: JobSettings = Field(default_factory=lambda: JobSettings())
     responses: ResponseSettings = Field(default_factory=lambda: ResponseSettings())
+    files: FileSettings = Field(default_factory=lambda: FileSettings())
+    batches: BatchSettings = Field(default_factory=lambda: BatchSettings())
     webhooks: WebhookSettings = Field(default_factory=lambda: WebhookSettings())
     egress: EgressSettings = Field(default_factory=lambda: EgressSettings())
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings())

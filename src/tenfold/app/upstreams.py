@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from tenfold.app.micro_batches import micro_batched
 from tenfold.app.routing import breaker_policy, models_of, policy_of, refuse_impossible_ceilings
 from tenfold.app.settings import ModelSettings, PriceSettings, ProviderSettings, Settings, SettingsError, secret
 from tenfold.core.clock import SystemClock
@@ -83,7 +84,8 @@ def build_providers(
     healths = healths or Healths()
 
     def provider(name: str, entry: ProviderSettings, key: str | None) -> Provider:
-        return offline if entry.kind == OFFLINE else _http_provider(name, entry, key, environment, batch)
+        made = offline if entry.kind == OFFLINE else _http_provider(name, entry, key, environment, batch)
+        return micro_batched(settings, name, made)
 
     return _seats(settings, healths, provider)
 

@@ -49,7 +49,12 @@ def ticket_api_routes(services: ConsoleServices, tickets: TicketService) -> APIR
         page = await tickets.list(who.tenant_id, cursor=cursor, limit=limit)
         return TicketsPage(data=[TicketBody(**_told(each)) for each in page.items], next_cursor=page.cursor)
 
-    @routes.get("/tickets/{ticket}", response_model=WholeTicketBody, summary="What became of a call that is answered later", responses=MISSING)
+    @routes.get(
+        "/tickets/{ticket}",
+        response_model=WholeTicketBody,
+        summary="What became of a call that is answered later",
+        responses=MISSING,
+    )
     async def one_ticket(ticket: str, who: caller, request: Request, response: Response) -> Any:
         """With `ETag` and, until it has ended, `Retry-After`; 304 for an `If-None-Match` that still holds."""
         who.require(SCOPE_INFERENCE)
@@ -61,10 +66,12 @@ def ticket_api_routes(services: ConsoleServices, tickets: TicketService) -> APIR
         response.headers.update(headers)
         return WholeTicketBody(**_told(found), reply=_reply(found))
 
-    @routes.delete("/tickets/{ticket}", status_code=204, summary="Delete such a call, and what came of it", responses=MISSING)
+    @routes.delete(
+        "/tickets/{ticket}", status_code=204, summary="Delete such a call, and what came of it", responses=MISSING
+    )
     async def delete_ticket(ticket: str, who: caller) -> Response:
         who.require(SCOPE_INFERENCE)
-        await tickets.remove(who.tenant_id, ticket)
+        await tickets.remove(who, ticket)
         return Response(status_code=204)
 
     return routes

@@ -4,18 +4,35 @@ What is kept is a request as it was sent, since it has to be asked later. Nothin
 whose feature, says that they may wait.
 """
 
+import hashlib
 from collections.abc import Mapping
+from uuid import UUID
 
 from msgspec import json, structs
 
 from tenfold.core.call import Call, CallOptions
-from tenfold.core.errors import InvalidRequest, NotFound
+from tenfold.core.errors import IdempotencyMismatch, InvalidRequest, NotFound
 from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
 from tenfold.inference.background import BackgroundCaller, Recorder
 from tenfold.inference.ports import ClientDialect
-from tenfold.inference.tickets.types import KEEP_S, KIND, LaterCall, Ticket, TicketPage, call_id_of, ticket_of
+from tenfold.inference.tickets.types import (
+    KEEP_S,
+    KIND,
+    KIND_DEAD,
+    LaterCall,
+    Ticket,
+    TicketPage,
+    call_id_of,
+    ticket_id,
+    ticket_of,
+)
+from tenfold.jobs.names import job_name
 from tenfold.jobs.ports import JobContext, Jobs
 from tenfold.jobs.types import Job, NewJob, Result
+from tenfold.ledger.idempotency.types import key_digest
+from tenfold.webhooks.ports import Outbox
+from tenfold.webhooks.types import Event
 
 _PATIENT = 1_000_000  # attempts: until its time is over
 _calls = json.Decoder(LaterCall)
@@ -24,8 +41,9 @@ _calls = json.Decoder(LaterCall)
 class Tickets:
     """Accepts calls, and tells of them. Implements `inference.ports.Parking`."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, outbox: Outbox) -> None:
         self._jobs = jobs
+        self._outbox = outbox
 
     async def park(self, call: Call) -> Ticket:
         """A call that nobody could answer: tried until somebody does. The same call twice is one ticket. Raises
@@ -33,14 +51,14 @@ class Tickets:
         patient = structs.replace(
             _job_of(call), delay_s=5.0, first_retry_s=5.0, most_retry_s=300.0, max_attempts=_PATIENT
         )
-        return ticket_of(await self._jobs.enqueue(patient))
+        return ticket_of(_of(call, await self._jobs.enqueue(patient)))
 
     async def accept(self, call: Call, wait_s: float) -> Ticket:
         """A call that may be answered later: it is made soon. `wait_s`: somebody waits that long, and if it ends
         meanwhile the ticket has its reply. Raises as `park` does."""
         if wait_s <= 0:
-            return ticket_of(await self._jobs.enqueue(_job_of(call)))
-        job = await self._jobs.start(_job_of(call))
+            return ticket_of(_of(call, await self._jobs.enqueue(_job_of(call))))
+        job = _of(call, await self._jobs.start(_job_of(call)))
         return await self._told(await self._jobs.wait(job.tenant_id, job.id, wait_s))
 
     async def list(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> TicketPage:
@@ -52,14 +70,15 @@ class Tickets:
         """Raises NotFound, for another tenant's too; StoreUnavailable."""
         return await self._told(await self._find(tenant_id, ticket))
 
-    async def remove(self, tenant_id: TenantId, ticket: str) -> None:
+    async def remove(self, principal: Principal, ticket: str) -> None:
         """It is not asked any more, and request and reply are deleted; one that is being asked right now ends as
         cancelled first. Raises NotFound, StoreUnavailable."""
-        job = await self._find(tenant_id, ticket)
+        job = await self._find(principal.tenant_id, ticket)
         if not job.ended:
-            job = await self._jobs.cancel(tenant_id, job.id)
+            then = await self._outbox.jobs_for(principal, _event("job.cancelled", job.id))
+            job = await self._jobs.cancel(principal.tenant_id, job.id, then=then)
         if job.ended:
-            await self._jobs.discard(tenant_id, job.id)
+            await self._jobs.discard(principal.tenant_id, job.id)
 
     async def _find(self, tenant_id: TenantId, ticket: str) -> Job:
         call_id = call_id_of(ticket)
@@ -79,11 +98,12 @@ class CallJob:
     """Makes the calls of tickets. Implements `jobs.ports.Handler`."""
 
     kind = KIND
-    after_death: str | None = None
+    after_death: str | None = KIND_DEAD
 
-    def __init__(self, caller: BackgroundCaller, dialects: Mapping[str, ClientDialect]) -> None:
+    def __init__(self, caller: BackgroundCaller, dialects: Mapping[str, ClientDialect], outbox: Outbox) -> None:
         self._caller = caller
         self._dialects = dialects
+        self._outbox = outbox
 
     async def run(self, job: JobContext) -> Result:
         """Raises what went wrong with the call."""
@@ -106,11 +126,52 @@ class CallJob:
         job.spent(call.cost_nano or 0)
         if call.error is not None:
             raise call.error
-        return Result(output=recorder.body)
+        completed = _event("job.completed", job.work.job.id)
+        return Result(output=recorder.body, then=await self._outbox.jobs_for(job.work.principal, completed))
+
+
+class DeadCallJob:
+    """Tells of calls that have failed. Implements `jobs.ports.Handler`."""
+
+    kind = KIND_DEAD
+    after_death: str | None = None
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def run(self, job: JobContext) -> Result:
+        """The input is the id of the job that has failed. Raises StoreUnavailable."""
+        failed = _event("job.failed", UUID(job.work.input.decode()))
+        return Result(then=await self._outbox.jobs_for(job.work.principal, failed))
+
+
+def _event(kind: str, job_id: UUID) -> Event:
+    return Event(type=kind, resource=job_name(job_id), data={"ticket": ticket_id(job_id)})
+
+
+def _of(call: Call, job: Job) -> Job:
+    """The job that was there already is of another call under the same `Idempotency-Key`: of the same request? Raises
+    IdempotencyMismatch."""
+    if job.facts.get("request") != _digest(call):
+        raise IdempotencyMismatch(
+            "This Idempotency-Key was used before with another request. Use one key for each request."
+        )
+    return job
+
+
+def _digest(call: Call) -> str:
+    return hashlib.sha256(call.body).hexdigest()
 
 
 def _job_of(call: Call) -> NewJob:
-    facts = {"operation": call.operation, "dialect": call.dialect, "model": call.model}
+    """With an `Idempotency-Key` there is one for it: a process that dies after it has accepted a call leaves the key
+    without an answer, and the call comes again."""
+    facts = {
+        "operation": call.operation,
+        "dialect": call.dialect,
+        "model": call.model,
+        "request": _digest(call),
+    }
     if call.options.feature is not None:
         facts["feature"] = call.options.feature
     kept = LaterCall(
@@ -122,6 +183,7 @@ def _job_of(call: Call) -> NewJob:
         id=call.id,
         input=json.encode(kept),
         facts=facts,
+        dedup=None if call.options.idempotency_key is None else key_digest(call.options.idempotency_key).hex(),
         give_up_s=KEEP_S,
         keep_s=KEEP_S,
     )

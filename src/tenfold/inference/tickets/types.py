@@ -13,6 +13,9 @@ from tenfold.jobs.types import Job
 KIND = "call"
 """Of the jobs that make these calls; a job has the id of the call that was accepted."""
 
+KIND_DEAD = "call.dead"
+"""Of the jobs that follow one that has failed."""
+
 KEEP_S = 7 * 86_400.0
 """How long a call waits at most, and how long its ticket can be read once it has ended."""
 

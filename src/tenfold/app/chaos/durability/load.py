@@ -15,13 +15,14 @@ _TRIES = 300
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """One job; `ticket` "" : it was never accepted. Seconds."""
+    """One job; `ticket` "" : it was never accepted, and `last` is what was said. Seconds."""
 
     tenant: str
     operation: str
     ticket: str
     tries: int
     accepted_s: float  # how long the last try took
+    last: str = ""
 
 
 class Load:
@@ -53,7 +54,7 @@ class Load:
             "prefer": "respond-async",
             "idempotency-key": operation,
         }
-        took_s = 0.0
+        took_s, last = 0.0, ""
         for number in range(1, _TRIES + 1):
             began = time.monotonic()
             answer = await post(self._port, "/v1/chat/completions", headers, body, timeout_s=_PATIENCE_S)
@@ -61,8 +62,9 @@ class Load:
             ticket = answer.headers.get("tenfold-ticket", "")
             if answer.complete and answer.status == 202 and ticket:
                 return Asked(tenant=slug, operation=operation, ticket=ticket, tries=number, accepted_s=took_s)
+            last = f"{answer.status} {answer.body[:300].decode('utf-8', 'replace')}"
             await asyncio.sleep(_PAUSE_S)
-        return Asked(tenant=slug, operation=operation, ticket="", tries=_TRIES, accepted_s=took_s)
+        return Asked(tenant=slug, operation=operation, ticket="", tries=_TRIES, accepted_s=took_s, last=last)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -127,6 +127,9 @@ class _Run:
                 await asyncio.wait([killing, watching])
             if not killing.cancelled() and killing.exception() is not None:
                 raise ChaosFailed(f"The killer failed: {killing.exception()}")
+            for each in load.asked:
+                if not each.ticket:
+                    self._tell(f"never accepted: {each.tenant} {each.operation}: {each.last}")
             await self._settle()
             if not await self._tenfold.stop():
                 raise ChaosFailed(f"Tenfold did not come to an orderly end:\n{self._tenfold.last_words()}")
