@@ -50,6 +50,22 @@ class Structured:
         mended_reply = structs.replace(with_texts(reply, texts), usage=_total(question.call))
         return question.dialect.encode_reply(mended_reply, question.canonical())
 
+    def alone(self, question: Question, target: Target, raw: bytes, body: bytes) -> bytes:
+        """The same where no model can be asked to mend it. Raises OutputInvalid."""
+        expected = question.expected
+        assert expected is not None
+        reply = target.provider.wire.decode_chat(raw)
+        said = said_in(reply)
+        invalid = faults(expected, said)
+        if not invalid:
+            return body
+        texts = mended(expected, said, invalid)
+        if texts is None:
+            self.counters.count(target.model, "failed")
+            raise not_as_asked(next(iter(invalid.values())))
+        self.counters.count(target.model, "repaired_locally")
+        return question.dialect.encode_reply(with_texts(reply, texts), question.canonical())
+
     def stream(self, question: Question, target: Target) -> "StreamCheck | None":
         """None: this stream promises nothing."""
         expected = question.expected
