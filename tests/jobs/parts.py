@@ -12,7 +12,7 @@ from tenfold.jobs.ports import JobContext
 from tenfold.jobs.types import Job, NewJob, Result, Work
 from tenfold.jobs.worker import JobWorker
 
-from .plain_rows import PlainRows
+from .flaky_rows import FlakyRows
 
 ACME = Principal(tenant_id=TenantId(uuid7()), tenant_slug="acme", key_id=KeyId(uuid7()))
 OTHER = structs.replace(ACME, tenant_id=TenantId(uuid7()), tenant_slug="other")
@@ -71,12 +71,12 @@ def new(kind: str = "k", whose: Principal = ACME, **fields: object) -> NewJob:
     return structs.replace(NewJob(kind=kind, principal=whose), **fields)
 
 
-async def add(rows: PlainRows, *jobs: NewJob) -> list[Job]:
+async def add(rows: FlakyRows, *jobs: NewJob) -> list[Job]:
     found = await rows.add(jobs[0].principal.tenant_id, jobs, weight=1, most=10**6, most_bytes=10**9)
     return [job for job in found if job is not None]
 
 
-def job_of(rows: PlainRows, one: NewJob) -> Job:
+def job_of(rows: FlakyRows, one: NewJob) -> Job:
     return rows.jobs[one.principal.tenant_id, one.id]
 
 

@@ -13,15 +13,15 @@ from tenfold.jobs.attempt import Attempt, delay_of_next
 from tenfold.jobs.ports import JobCancelled, JobContext
 from tenfold.jobs.types import MAX_RESULT_BYTES, Job, NewJob, Result, Work
 
+from .flaky_rows import FlakyRows
 from .parts import ACME, Doing, Gate, add, job_of, new
-from .plain_rows import PlainRows
 
 ME = uuid7()
 
 
 @dataclass
 class Case:
-    rows: PlainRows
+    rows: FlakyRows
     clock: FakeClock
 
     async def claimed(self, one: NewJob) -> Work:
@@ -36,7 +36,7 @@ class Case:
 @pytest.fixture
 def case() -> Case:
     clock = FakeClock()
-    return Case(PlainRows(clock.monotonic_s), clock)
+    return Case(FlakyRows(clock), clock)
 
 
 def raising(error: BaseException, cost_nano: int = 0) -> Doing:
@@ -58,7 +58,7 @@ async def test_a_job_is_done_with_its_result_and_what_follows(case: Case) -> Non
     assert await attempt.run() == "done"
     assert (job_of(case.rows, one).state, job_of(case.rows, one).cost_nano) == ("done", 5)
     assert job_of(case.rows, after).state == "queued"
-    assert case.rows.results[ACME.tenant_id, one.id].output == b"out"
+    assert await case.rows.result(ACME.tenant_id, one.id) == b"out"
 
 
 async def test_an_error_that_may_pass_is_tried_again_later_and_what_it_cost_is_kept(case: Case) -> None:
@@ -68,6 +68,7 @@ async def test_an_error_that_may_pass_is_tried_again_later_and_what_it_cost_is_k
     assert (job.state, job.error_code, job.error_message, job.cost_nano) == ("queued", "overloaded", "full", 7)
     assert await case.rows.claim(ME, ["k"], limit=1) == []
     case.clock.advance(1)
+    await case.rows.beat(ME, slots=1, busy=0, ended=0)
     assert len(await case.rows.claim(ME, ["k"], limit=1)) == 1
 
 
@@ -87,7 +88,7 @@ async def test_an_error_that_stays_is_the_end_and_its_follow_up_is_there(
     job = job_of(case.rows, one)
     assert (job.state, job.error_code, job.cost_nano) == ("failed", code, 7)
     assert "KeyError" not in (job.error_message or "")
-    (follow_up,) = [made for made in case.rows.news.values() if made.kind == "dead"]
+    (follow_up,) = [made for made in case.rows.asked if made.kind == "dead"]
     assert (follow_up.input, follow_up.subject) == (one.id.hex.encode(), "resp_1")
     assert follow_up.principal == ACME
 
@@ -97,6 +98,7 @@ async def test_the_last_attempt_is_the_end(case: Case) -> None:
     attempt = await case.attempt(one, raising(Overloaded("full")))
     assert await attempt.run() == "retried"
     case.clock.advance(2)
+    await case.rows.beat(ME, slots=1, busy=0, ended=0)
     (work,) = await case.rows.claim(ME, ["k"], limit=1)
     assert await Attempt(work, ME, raising(Overloaded("full")), case.rows, case.clock).run() == "failed"
 
@@ -229,12 +231,12 @@ async def test_whoever_lost_the_job_writes_nothing(case: Case) -> None:
     attempt = await case.attempt(one, Doing(gate))
     task = asyncio.create_task(attempt.run())
     await gate.begun.acquire()
-    case.rows.holders[ACME.tenant_id, one.id] = (uuid7(), 2)
+    case.rows.give_away(one)
     before = job_of(case.rows, one)
     gate.open.set()
     assert await task == "lost"
     assert job_of(case.rows, one) == before
-    assert case.rows.log[ACME.tenant_id, one.id] == []
+    assert case.rows.told(one) == []
 
 
 async def test_one_that_is_told_it_lost_the_job_stops(case: Case) -> None:
@@ -269,7 +271,7 @@ async def test_an_end_that_was_written_without_an_answer_is_there_once(case: Cas
     case.rows.unheard["finish"] = 1
     assert await (await case.attempt(one, Doing(do))).run() == "lost"  # so it looks to whoever asks again
     assert job_of(case.rows, one).state == "done"
-    assert len(case.rows.news) == 2
+    assert len(case.rows) == 2
 
 
 async def test_a_result_that_is_too_large_is_a_failure(case: Case) -> None:
@@ -322,7 +324,7 @@ async def test_what_a_handler_told_is_there_before_the_end(case: Case) -> None:
         return Result()
 
     assert await (await case.attempt(one, Doing(tell))).run() == "done"
-    events = case.rows.log[ACME.tenant_id, one.id]
+    events = case.rows.told(one)
     assert [event.seq for event in events] == [1, 2, 3, 4]
     assert [event.data for event in events if event.kind == "output"] == [b"a", b"b"]
     assert [event.kind for event in events][2:] == ["progress", "ended"]

@@ -15,8 +15,8 @@ from tenfold.jobs.context import Context
 from tenfold.jobs.ports import JobLost
 from tenfold.jobs.types import JobEvent, NewJob, Progress
 
+from .flaky_rows import FlakyRows
 from .parts import ACME, add, new, until
-from .plain_rows import PlainRows
 
 ME = uuid7()
 
@@ -24,7 +24,7 @@ ME = uuid7()
 class Told:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.rows = PlainRows(self.clock.monotonic_s)
+        self.rows = FlakyRows(self.clock)
         self.one: NewJob = new()
         self.lost = asyncio.Event()
 
@@ -35,7 +35,7 @@ class Told:
 
     @property
     def events(self) -> list[JobEvent]:
-        return self.rows.log[ACME.tenant_id, self.one.id]
+        return self.rows.told(self.one)
 
     def outputs(self) -> list[bytes]:
         return [event.data for event in self.events if event.kind == "output"]
@@ -163,7 +163,7 @@ async def test_the_events_of_a_second_attempt_go_on_from_the_first(told_of: Told
 
 async def test_whoever_has_lost_the_job_hears_of_it(told_of: Told) -> None:
     context = await told_of.context()
-    told_of.rows.holders[ACME.tenant_id, told_of.one.id] = (uuid7(), 2)
+    told_of.rows.give_away(told_of.one)
     await context.emit(b"a")
     await told_of.lost.wait()
     for tell in (context.emit(b"b"), context.progress("x"), context.flush()):

@@ -7,10 +7,10 @@ import pytest
 from tenfold.core.clock import FakeClock
 from tenfold.core.ids import uuid7
 from tenfold.jobs.keeping import DeadLetterWatch, expire_jobs
-from tenfold.jobs.types import DeadLetters, Result
+from tenfold.jobs.types import KEEP_DEAD_S, DeadLetters, Result
 
+from .flaky_rows import FlakyRows
 from .parts import ACME, OTHER, add, new
-from .plain_rows import PlainRows
 
 ME = uuid7()
 
@@ -20,24 +20,26 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-async def end(rows: PlainRows, count: int, *, whose: object = ACME, state: str = "failed") -> None:
+async def end(rows: FlakyRows, count: int, *, whose: object = ACME, state: str = "failed") -> None:
     await add(rows, *[new(whose=whose) for _ in range(count)])  # type: ignore[arg-type]
     for work in await rows.claim(ME, ["k"], limit=count):
         await rows.finish(work, ME, state, Result(), code="x", message="x")  # type: ignore[arg-type]
 
 
 async def test_ended_jobs_of_all_tenants_go(clock: FakeClock) -> None:
-    rows = PlainRows(clock.monotonic_s)
+    rows = FlakyRows(clock)
     await end(rows, 150, state="done")
     await end(rows, 3, whose=OTHER)
     await add(rows, new())
+    assert await expire_jobs(rows) == 0
+    clock.advance(KEEP_DEAD_S)
     assert await expire_jobs(rows) == 153
     assert await expire_jobs(rows) == 0
     assert len(rows.jobs) == 1
 
 
 async def test_old_dead_letters_are_told_of_when_there_are_more(clock: FakeClock) -> None:
-    rows, told = PlainRows(clock.monotonic_s), []
+    rows, told = FlakyRows(clock), []
 
     async def alert(found: Sequence[DeadLetters]) -> None:
         told.append([(one.tenant_id, one.count) for one in found])
@@ -63,7 +65,7 @@ async def test_old_dead_letters_are_told_of_when_there_are_more(clock: FakeClock
 
 
 async def test_an_alert_that_fails_is_told_again(clock: FakeClock) -> None:
-    rows, calls = PlainRows(clock.monotonic_s), 0
+    rows, calls = FlakyRows(clock), 0
 
     async def alert(_found: Sequence[DeadLetters]) -> None:
         nonlocal calls

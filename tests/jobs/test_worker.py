@@ -12,8 +12,8 @@ from tenfold.jobs.rules import room_left
 from tenfold.jobs.types import MAX_CRASHES, Result
 from tenfold.jobs.worker import DEAD_AFTER_S, PATIENCE_S, JobWorker
 
+from .flaky_rows import FlakyRows
 from .parts import ACME, OTHER, Doing, Gate, Observed, add, job_of, new, nothing, running, until
-from .plain_rows import PlainRows
 
 FAST_S = 0.02
 
@@ -24,11 +24,11 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def rows() -> PlainRows:
-    return PlainRows(SystemClock().monotonic_s)
+def rows() -> FlakyRows:
+    return FlakyRows(SystemClock())
 
 
-def worker_of(rows: PlainRows, *handlers: Doing, slots: int = 4, observer: Observed | None = None) -> JobWorker:
+def worker_of(rows: FlakyRows, *handlers: Doing, slots: int = 4, observer: Observed | None = None) -> JobWorker:
     return JobWorker(
         rows,
         handlers,
@@ -42,11 +42,11 @@ def worker_of(rows: PlainRows, *handlers: Doing, slots: int = 4, observer: Obser
     )
 
 
-def all_done(rows: PlainRows) -> bool:
+def all_done(rows: FlakyRows) -> bool:
     return all(job.ended for job in rows.jobs.values())
 
 
-async def test_jobs_are_done_as_many_at_once_as_there_are_slots(rows: PlainRows) -> None:
+async def test_jobs_are_done_as_many_at_once_as_there_are_slots(rows: FlakyRows) -> None:
     at_once = most = 0
 
     async def do(_job: JobContext) -> Result:
@@ -68,7 +68,7 @@ async def test_jobs_are_done_as_many_at_once_as_there_are_slots(rows: PlainRows)
     assert len(observed.waited) == 40
 
 
-async def test_kinds_it_cannot_do_are_left_to_others(rows: PlainRows) -> None:
+async def test_kinds_it_cannot_do_are_left_to_others(rows: FlakyRows) -> None:
     mine, others = new("mine"), new("others")
     await add(rows, others, mine)
     async with running(worker_of(rows, Doing(kind="mine"))):
@@ -76,7 +76,7 @@ async def test_kinds_it_cannot_do_are_left_to_others(rows: PlainRows) -> None:
     assert job_of(rows, others).state == "queued"
 
 
-async def test_one_that_wants_all_slots_leaves_some_for_the_others(rows: PlainRows) -> None:
+async def test_one_that_wants_all_slots_leaves_some_for_the_others(rows: FlakyRows) -> None:
     gate = Gate()
     many = [new() for _ in range(30)]
     await add(rows, *many)
@@ -111,7 +111,7 @@ def test_room_is_never_all_and_never_none(slots: int) -> None:
     assert slots < 4 or running[tenants[0]] < slots
 
 
-async def test_a_hint_wakes_it(rows: PlainRows) -> None:
+async def test_a_hint_wakes_it(rows: FlakyRows) -> None:
     worker = JobWorker(rows, [Doing()], clock=SystemClock(), poll_s=3600.0)
     rows.on_ready = worker.wake
     async with running(worker):
@@ -121,7 +121,7 @@ async def test_a_hint_wakes_it(rows: PlainRows) -> None:
         await until(lambda: job_of(rows, one).ended)
 
 
-async def test_what_fails_for_a_moment_is_tried_again_until_it_is_a_dead_letter(rows: PlainRows) -> None:
+async def test_what_fails_for_a_moment_is_tried_again_until_it_is_a_dead_letter(rows: FlakyRows) -> None:
     async def fail(_job: JobContext) -> Result:
         raise StoreUnavailable("a moment")
 
@@ -135,7 +135,7 @@ async def test_what_fails_for_a_moment_is_tried_again_until_it_is_a_dead_letter(
     assert len(handler.done) == 3
 
 
-async def test_somebody_elses_wish_reaches_a_running_job(rows: PlainRows) -> None:
+async def test_somebody_elses_wish_reaches_a_running_job(rows: FlakyRows) -> None:
     one, gate = new(), Gate()
     await add(rows, one)
     async with running(worker_of(rows, Doing(gate))):
@@ -144,7 +144,7 @@ async def test_somebody_elses_wish_reaches_a_running_job(rows: PlainRows) -> Non
         await until(lambda: job_of(rows, one).state == "cancelled")
 
 
-async def test_a_claim_that_was_not_answered_is_found(rows: PlainRows) -> None:
+async def test_a_claim_that_was_not_answered_is_found(rows: FlakyRows) -> None:
     one = new()
     await add(rows, one)
     rows.unheard["claim"] = 1
@@ -153,17 +153,17 @@ async def test_a_claim_that_was_not_answered_is_found(rows: PlainRows) -> None:
     assert rows.calls["work"] == 1
 
 
-async def test_a_job_that_is_anothers_is_stopped(rows: PlainRows) -> None:
+async def test_a_job_that_is_anothers_is_stopped(rows: FlakyRows) -> None:
     one, gate, observed = new(), Gate(), Observed()
     await add(rows, one)
     async with running(worker_of(rows, Doing(gate), observer=observed)):
         await gate.begun.acquire()
-        rows.holders[ACME.tenant_id, one.id] = (uuid7(), 9)
+        rows.give_away(one)
         await until(lambda: observed.how == ["lost"])
     assert job_of(rows, one).state == "running"
 
 
-async def test_while_the_database_is_away_it_waits_and_goes_on(rows: PlainRows) -> None:
+async def test_while_the_database_is_away_it_waits_and_goes_on(rows: FlakyRows) -> None:
     one = new()
     await add(rows, one)
     rows.away = True
@@ -175,7 +175,7 @@ async def test_while_the_database_is_away_it_waits_and_goes_on(rows: PlainRows) 
         await until(lambda: job_of(rows, one).state == "done")
 
 
-async def test_a_handlers_bug_is_one_jobs_end(rows: PlainRows) -> None:
+async def test_a_handlers_bug_is_one_jobs_end(rows: FlakyRows) -> None:
     broken, sound = new("broken"), new()
 
     async def bug(_job: JobContext) -> Result:
@@ -190,7 +190,7 @@ async def test_a_handlers_bug_is_one_jobs_end(rows: PlainRows) -> None:
 # -- stopping ---------------------------------------------------------------------------------
 
 
-async def test_stopped_it_lets_jobs_end_and_leaves(rows: PlainRows) -> None:
+async def test_stopped_it_lets_jobs_end_and_leaves(rows: FlakyRows) -> None:
     one, gate = new(), Gate()
     await add(rows, one)
     worker = worker_of(rows, Doing(gate))
@@ -204,10 +204,10 @@ async def test_stopped_it_lets_jobs_end_and_leaves(rows: PlainRows) -> None:
         gate.open.set()
         await stopping
     assert (job_of(rows, one).state, job_of(rows, late).state) == ("done", "queued")
-    assert worker.id not in rows.workers
+    assert not rows.lives(worker.id)
 
 
-async def test_what_does_not_end_in_time_is_given_back(rows: PlainRows) -> None:
+async def test_what_does_not_end_in_time_is_given_back(rows: FlakyRows) -> None:
     one, gate = new(), Gate()
     await add(rows, one)
     worker = worker_of(rows, Doing(gate))
@@ -215,11 +215,11 @@ async def test_what_does_not_end_in_time_is_given_back(rows: PlainRows) -> None:
         await gate.begun.acquire()
         await worker.stop(0.01)
     assert (job_of(rows, one).state, job_of(rows, one).attempts) == ("queued", 0)
-    assert worker.id not in rows.workers
+    assert not rows.lives(worker.id)
 
 
 async def test_one_that_cannot_give_back_does_not_say_that_it_left(
-    rows: PlainRows, monkeypatch: pytest.MonkeyPatch
+    rows: FlakyRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenfold.jobs.worker.GIVE_BACK_S", 0.05)
     one, gate = new(), Gate()
@@ -233,7 +233,7 @@ async def test_one_that_cannot_give_back_does_not_say_that_it_left(
     assert job_of(rows, one).state == "running"
 
 
-async def test_stopped_it_begins_nothing(rows: PlainRows) -> None:
+async def test_stopped_it_begins_nothing(rows: FlakyRows) -> None:
     worker = worker_of(rows, Doing())
     await worker.beat()
     await worker.stop(0)
@@ -247,7 +247,7 @@ async def test_stopped_it_begins_nothing(rows: PlainRows) -> None:
 
 
 async def test_unheard_for_too_long_it_gives_back_and_begins_a_new_life(clock: FakeClock) -> None:
-    rows, gate, one = PlainRows(clock.monotonic_s), Gate(), new()
+    rows, gate, one = FlakyRows(clock), Gate(), new()
     worker = JobWorker(rows, [Doing(gate)], clock=clock)
     await add(rows, one)
     await worker.beat()
@@ -276,7 +276,7 @@ async def test_unheard_for_too_long_it_gives_back_and_begins_a_new_life(clock: F
 
 
 async def test_what_was_done_before_is_written_though_nobody_heard_of_the_worker(clock: FakeClock) -> None:
-    rows, one = PlainRows(clock.monotonic_s), new()
+    rows, one = FlakyRows(clock), new()
 
     async def do(_job: JobContext) -> Result:
         rows.away = True
@@ -294,7 +294,7 @@ async def test_what_was_done_before_is_written_though_nobody_heard_of_the_worker
 
 
 async def test_a_jump_of_the_wall_clock_stops_nothing(clock: FakeClock) -> None:
-    rows, gate, one = PlainRows(clock.monotonic_s), Gate(), new()
+    rows, gate, one = FlakyRows(clock), Gate(), new()
     worker = JobWorker(rows, [Doing(gate)], clock=clock)
     await add(rows, one)
     await worker.beat()
@@ -309,7 +309,7 @@ async def test_a_jump_of_the_wall_clock_stops_nothing(clock: FakeClock) -> None:
 
 
 async def test_it_takes_over_from_the_dead(clock: FakeClock) -> None:
-    rows, observed, one = PlainRows(clock.monotonic_s), Observed(), new()
+    rows, observed, one = FlakyRows(clock), Observed(), new()
     dead = uuid7()
     await add(rows, one)
     await rows.beat(dead, slots=1, busy=0, ended=0)
@@ -329,7 +329,7 @@ async def test_it_takes_over_from_the_dead(clock: FakeClock) -> None:
 
 
 async def test_unheard_itself_it_takes_nobody_for_dead(clock: FakeClock) -> None:
-    rows = PlainRows(clock.monotonic_s)
+    rows = FlakyRows(clock)
     worker = JobWorker(rows, [Doing()], clock=clock)
     await worker.look_for_dead()
     assert rows.calls["take_over"] == 0
@@ -342,7 +342,7 @@ async def test_unheard_itself_it_takes_nobody_for_dead(clock: FakeClock) -> None
 
 
 async def test_a_job_that_kills_its_workers_is_poison(clock: FakeClock) -> None:
-    rows, one = PlainRows(clock.monotonic_s), new(subject="batch_1")
+    rows, one = FlakyRows(clock), new(subject="batch_1")
     await add(rows, one)
     worker = JobWorker(rows, [Doing(after_death="k.dead"), Doing(kind="k.dead")], clock=clock)
     for _ in range(MAX_CRASHES):
@@ -355,13 +355,13 @@ async def test_a_job_that_kills_its_workers_is_poison(clock: FakeClock) -> None:
         await worker.look_for_dead()
     assert (job_of(rows, one).state, job_of(rows, one).error_code) == ("failed", "poison")
     await worker.claim()
-    (follow_up,) = [made for made in rows.news.values() if made.kind == "k.dead"]
+    (follow_up,) = [made for made in rows.asked if made.kind == "k.dead"]
     await until(lambda: job_of(rows, follow_up).state == "done")
     assert follow_up.input == one.id.hex.encode()
 
 
 async def test_a_claim_that_is_answered_in_the_next_life_is_given_back(clock: FakeClock) -> None:
-    rows, handler, one = PlainRows(clock.monotonic_s), Doing(nothing), new()
+    rows, handler, one = FlakyRows(clock), Doing(nothing), new()
     worker = JobWorker(rows, [handler], clock=clock)
     await add(rows, one)
     await worker.beat()

@@ -162,8 +162,10 @@ class FakeJobRows:
     def _known(self, tenant_id: TenantId, new: NewJob) -> _Entry | None:
         if (tenant_id, new.id) in self._jobs:
             return self._jobs[tenant_id, new.id]
+        if new.dedup is None:
+            return None
         same = (one for one in self._of(tenant_id) if (one.new.kind, one.new.dedup) == (new.kind, new.dedup))
-        return next(same, None) if new.dedup is not None else None
+        return next(same, None)
 
     # -- claims ------------------------------------------------------------------------------
 
