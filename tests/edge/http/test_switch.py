@@ -32,7 +32,7 @@ class Switching:
 async def test_what_comes_behind_the_switch_is_not_http() -> None:
     async with Served(Switching()) as served:
         client = await served.connect()
-        await client.send(get("/x", *OFFER))
+        await client.send(get("/x", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket"))
         head = await client.head()
         assert (head.status, head.headers["upgrade"], head.headers["x-agreed"]) == (101, "websocket", "yes")
         await client.send(get("/not-a-request"))
