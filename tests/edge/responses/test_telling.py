@@ -17,6 +17,7 @@ from tenfold.core.chat import (
     TextDelta,
     TextPart,
 )
+from tenfold.core.errors import TenfoldError
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.usage import Usage
 from tenfold.edge.responses import ResponsesCodec
@@ -46,8 +47,9 @@ class Job:
 
     async def attempt(self, reply: Sequence[bytes], upto: int | None = None) -> Telling:
         telling = Telling(CODEC, ECHO, list(self.events), self._emit)
+        telling.stream(200, "")
         for piece in reply[:upto]:
-            await telling.take(piece)
+            await telling.send_bytes(piece)
         return telling
 
     async def _emit(self, data: bytes) -> None:
@@ -146,6 +148,24 @@ async def test_a_shorter_answer_is_another_one() -> None:
     assert job.text == "ab"
     assert "tenfold.restart" in job.kinds
     assert telling.response is not None
+
+
+async def test_a_reply_that_had_failed_is_followed_by_the_next_one() -> None:
+    """Under the key of the step, in one and the same attempt."""
+    job = Job()
+    telling = await job.attempt([*pieces("a", "b", whole=False), CODEC.dialect.error_frame(TenfoldError("Full"), "")])
+    assert job.kinds[-1] == "error"
+    assert telling.response is not None
+    assert telling.response["status"] == "failed"
+    told = len(job.events)
+    telling.stream(200, "")
+    for piece in pieces("x"):
+        await telling.send_bytes(piece)
+    assert job.kinds[told] == "tenfold.restart"
+    assert job.text == "x"
+    job.assert_numbered()
+    assert telling.response["status"] == "completed"
+    assert [item["content"][0]["text"] for item in telling.items] == ["x"]
 
 
 async def test_an_event_that_is_too_large_keeps_its_number() -> None:

@@ -64,8 +64,6 @@ class ResponsesResource:
                 await self._create(request, principal)
             case "POST", ["input_tokens"]:
                 await self._count(request, principal)
-            case "POST", ["compact"]:
-                raise no_route(request.method, request.path)
             case "GET" | "HEAD", [name]:
                 await self._retrieve(request, principal, name)
             case "DELETE", [name]:

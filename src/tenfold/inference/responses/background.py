@@ -23,7 +23,6 @@ from tenfold.webhooks.ports import Outbox
 from tenfold.webhooks.types import Event
 
 _STEP = "answer"
-_REPLAYED = "idempotency-replayed: true"
 
 _decoder: json.Decoder[Any] = json.Decoder()
 _options: json.Decoder[CallOptions] = json.Decoder(CallOptions)
@@ -43,6 +42,7 @@ class Caller(Protocol):
         key: str,
         options: CallOptions,
         job: Cancellable | None,
+        waited_s: float,
     ) -> Call: ...
 
 
@@ -89,7 +89,7 @@ class MakeResponse:
         if row.stream:
             told = await told_so_far(self._events, row.tenant_id, row.id, work.events) if work.events else []
             telling = Telling(self._codec, echo_of(row), told, job.emit)
-        recorder = Recorder(None if telling is None else telling.take)
+        recorder = telling or Recorder()
         try:
             call = await self._caller.call(
                 work.principal,
@@ -100,6 +100,7 @@ class MakeResponse:
                 key=job.key(_STEP),
                 options=_options.decode(work.input),
                 job=job,
+                waited_s=work.job.waited_s,
             )
         except asyncio.CancelledError:
             if job.cancelled:
@@ -107,10 +108,12 @@ class MakeResponse:
                 return 0
             raise
         await job.flush()
-        await self._end(row, call, recorder, telling)
+        await self._end(job, row, call, recorder, telling)
         return call.cost_nano or 0
 
-    async def _end(self, row: StoredResponse, call: Call, recorder: Recorder, telling: Telling | None) -> None:
+    async def _end(
+        self, job: JobContext, row: StoredResponse, call: Call, recorder: Recorder, telling: Telling | None
+    ) -> None:
         error = call.error
         if telling is not None and recorder.is_stream:
             response = telling.response
@@ -123,7 +126,8 @@ class MakeResponse:
             return
         if error is None:
             error = TenfoldError("The model's answer did not come to its end.")
-        if error.retryable and not recorder.is_stream and not call.cost_nano and _REPLAYED not in recorder.headers:
+        if error.retryable and not recorder.is_stream:
+            job.spent(call.cost_nano or 0)
             raise error
         await self._fail(row, error, cost_nano=call.cost_nano or 0, output=telling.items if telling else [])
 

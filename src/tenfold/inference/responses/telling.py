@@ -7,6 +7,7 @@ reply is the one that was told before, it is silent; where it is another one, th
 was told of it is void.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 from msgspec import json
 
 from tenfold.core.ids import TenantId
+from tenfold.inference.background import Recorder
 from tenfold.inference.responses.ports import Codec, EventRows, Stamp, StreamEvent
 from tenfold.inference.responses.types import ENDED, Echo, JsonObject
 
@@ -25,6 +27,9 @@ _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed
 _RESTART = "tenfold.restart"
 _RESTART_EVENT = b"event: tenfold.restart\n"
 _ITEM = "response.output_item.done"
+
+# Where the dialect has it, behind type and number.
+_INDEX = re.compile(rb'[^\n]*\ndata: \{"type":"[^"]*","sequence_number":\d+,"output_index":(\d+)')
 
 _decoder: json.Decoder[Any] = json.Decoder()
 
@@ -50,26 +55,29 @@ def ending(codec: Codec, response: JsonObject, job_event: int) -> bytes:
     return codec.event(f"response.{kind}", number_of(job_event), {"response": response})
 
 
-class Telling:
-    """Takes the bytes of a reply, and tells what is new of them. `told`: the job's events so far."""
+class Telling(Recorder):
+    """The Responder of one attempt: takes a reply, and tells what is new of it. `told`: the job's events so far."""
 
     def __init__(
         self, codec: Codec, echo: Echo, told: Sequence[bytes], emit: Callable[[bytes], Awaitable[None]]
     ) -> None:
+        super().__init__(self._take)
         self._codec = codec
         self._echo = echo
         self._emit = emit
-        self._told = told
+        self._count = len(told)
+        self._items_begun = _items_of(told)
         self._items: list[JsonObject] = []
         self._seen = b""  # of a reply that may be the one that was told
         self._place = 0
+        self._is_another = False  # what comes is another reply
         began = _last_restart(told)
         if began is None:
             self._expected = told
             self._stamp = codec.stamp(echo, sequence=FIRST - 1)  # its first is our number 0
         else:
             self._expected = told[began + 1 :]
-            self._stamp = self._begin_anew(told[:began])[0]
+            self._stamp = self._begin_anew(began, _items_of(told[:began]))[0]
 
     @property
     def items(self) -> list[JsonObject]:
@@ -81,7 +89,16 @@ class Telling:
         """The Response object, once the reply has come to its end."""
         return self._stamp.response if self._stamp.ended else None
 
-    async def take(self, data: bytes) -> None:
+    def stream(self, status: int, headers: str) -> "Telling":
+        """Begun twice: the first one was another call's, of the same step, that had failed."""
+        self._is_another = self.is_stream
+        super().stream(status, headers)
+        return self
+
+    async def _take(self, data: bytes) -> None:
+        if self._is_another:
+            self._is_another, self._seen = False, b""
+            await self._tell_anew()
         if self._place < len(self._expected):
             self._seen += data
         for event in self._stamp.events(data):
@@ -100,22 +117,26 @@ class Telling:
                 return False
             self._place += 1
         elif event.type not in _ENDS:
-            await self._emit(_data(event))
+            await self._tell(_data(event))
         if event.type == _ITEM:
             self._items.append(_decoded(event.frame)["item"])
         return True
 
-    async def _tell_anew(self) -> None:
-        self._stamp, restart = self._begin_anew(self._told)
-        self._items, self._expected, self._place = [], (), 0
-        await self._emit(restart)
-        data, self._seen = self._seen, b""
-        await self.take(data)
+    async def _tell(self, frame: bytes) -> None:
+        self._count += 1
+        self._items_begun = max(self._items_begun, _items_of((frame,)))
+        await self._emit(frame)
 
-    def _begin_anew(self, told: Sequence[bytes]) -> tuple[Stamp, bytes]:
-        """The stamp of a reply that is told after these events, and the event that says so."""
-        items = max((_decoded(frame).get("output_index", -1) for frame in told if frame), default=-1) + 1
-        stamp = self._codec.stamp(self._echo, sequence=FIRST + len(told), output_index=items, begun=True)
+    async def _tell_anew(self) -> None:
+        self._stamp, restart = self._begin_anew(self._count, self._items_begun)
+        self._items, self._expected, self._place = [], (), 0
+        await self._tell(restart)
+        data, self._seen = self._seen, b""
+        await self._take(data)
+
+    def _begin_anew(self, count: int, items: int) -> tuple[Stamp, bytes]:
+        """The stamp of a reply that is told after so many events and items, and the event that says so."""
+        stamp = self._codec.stamp(self._echo, sequence=FIRST + count, output_index=items, begun=True)
         restart = self._codec.event(_RESTART, 0, {"provider": None, "model": None})
         return stamp, stamp.events(restart)[0].frame
 
@@ -138,6 +159,11 @@ def _last_restart(told: Sequence[bytes]) -> int | None:
         if frame.startswith(_RESTART_EVENT) and _decoded(frame)["provider"] is None:
             return place
     return None
+
+
+def _items_of(frames: Sequence[bytes]) -> int:
+    """How many were begun in them."""
+    return max((int(found[1]) + 1 for frame in frames if (found := _INDEX.match(frame))), default=0)
 
 
 def _data(event: StreamEvent) -> bytes:
