@@ -17,6 +17,7 @@ from tenfold.core.errors import (
     UpstreamUnavailable,
 )
 from tenfold.jobs.types import NewJob, Result
+from tenfold.webhooks import delivery as deliveries
 from tenfold.webhooks.delivery import DISABLE_AFTER_S, MOST_AT_ONCE
 from tenfold.webhooks.fake import FakeAnswer, FakeSender
 from tenfold.webhooks.names import DELIVERY, ENDPOINT, name_of
@@ -171,6 +172,24 @@ async def test_an_endpoint_that_takes_nothing_for_days_is_disabled(world: World)
     failed = await world.attempt(await world.job())
     assert isinstance(failed, UpstreamUnavailable)
     assert (await as_it_is(world, endpoint)).disabled_by == "failing"
+
+
+async def test_what_waits_leaves_room_for_other_jobs_of_the_tenant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MAX_WAITING", 2)
+    await world.endpoint()
+    answers(world, FakeAnswer(status=500))
+    jobs = [await world.job(f"resp_{number}") for number in range(3)]
+    tried = [await world.attempt(job) for job in jobs]
+    assert [isinstance(each, UpstreamUnavailable) for each in tried] == [True, True, False]
+    late = await logged(world, jobs[-1])
+    assert (late.state, late.last.status) == ("failed", 500)
+    assert late.last.error == "it answered 500; 2 deliveries wait already, so this one is not tried again"
+    assert isinstance(await world.attempt(jobs[0]), UpstreamUnavailable)  # what waits goes on
+    world.other, world.who = world.who, world.other
+    await world.endpoint()
+    assert isinstance(await world.attempt(await world.job()), UpstreamUnavailable)  # and so do other tenants
 
 
 async def test_of_an_endpoint_that_was_ended_nothing_is_posted(world: World) -> None:

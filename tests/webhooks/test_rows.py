@@ -13,8 +13,17 @@ from tenfold.core.ids import TenantId
 from tenfold.store import Changes, Store
 from tenfold.webhooks.fake import FakeWebhookRows
 from tenfold.webhooks.ports import TOPIC, WebhookRows
-from tenfold.webhooks.queries import PostgresWebhookRows
-from tenfold.webhooks.types import MAX_ENDPOINTS, MIN_FAILURES, Attempt, Delivery, DeliveryState, DisabledBy, Endpoint
+from tenfold.webhooks.queries import WAITING, PostgresWebhookRows
+from tenfold.webhooks.types import (
+    MAX_ENDPOINTS,
+    MAX_WAITING,
+    MIN_FAILURES,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    DisabledBy,
+    Endpoint,
+)
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 LONG_AGO = AT - timedelta(days=1000)
@@ -153,6 +162,20 @@ async def test_what_was_delivered_stays_so_and_the_newest_job_is_told(rows: Webh
     assert kept is not None
     assert (kept.state, kept.job_id, kept.attempts, kept.last.status) == ("delivered", numbered(2), 2, 500)
     assert not await rows.give_up(to.tenant_id, numbered(2))
+
+
+async def test_those_that_wait_are_counted_up_to_a_bound(
+    rows: WebhookRows, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = endpoint(tenants[0])
+    states: tuple[DeliveryState, ...] = ("waiting", "failed", "delivered", "waiting", "waiting")
+    for number, state in enumerate(states, start=1):
+        await tried(rows, delivery(to, number, state=state, job=number))
+    await tried(rows, delivery(endpoint(tenants[1]), 9))
+    assert [await rows.waiting(tenant_id) for tenant_id in tenants] == [3, 1]
+    monkeypatch.setattr("tenfold.webhooks.fake.MAX_WAITING", 2)
+    monkeypatch.setattr("tenfold.webhooks.queries.WAITING", WAITING.replace(str(MAX_WAITING), "2"))
+    assert [await rows.waiting(tenant_id) for tenant_id in tenants] == [2, 1]
 
 
 async def test_a_delivery_is_given_up_with_the_job_that_tried_last(rows: WebhookRows, tenants: Tenants) -> None:

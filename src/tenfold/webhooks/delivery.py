@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import json
+from msgspec.structs import replace
 
 from tenfold.core.clock import Clock
 from tenfold.core.errors import InvalidRequest, Overloaded, UpstreamError, UpstreamUnavailable
@@ -23,6 +24,7 @@ from tenfold.webhooks.types import (
     KIND,
     KIND_DEAD,
     MAX_REPLY_BYTES,
+    MAX_WAITING,
     TEST_EVENT,
     Attempt,
     Delivery,
@@ -85,6 +87,10 @@ class Deliver:
             return Result()
         if gone or order.type == TEST_EVENT:  # whoever tests looks at the log now
             await self._log(job, order, endpoint, "failed", attempt, gone)
+            return Result()
+        if work.job.attempts == 1 and await self._rows.waiting(endpoint.tenant_id) >= MAX_WAITING:
+            crowded = f"{_why(attempt)}; {MAX_WAITING} deliveries wait already, so this one is not tried again"
+            await self._log(job, order, endpoint, "failed", replace(attempt, error=crowded))
             return Result()
         await self._log(job, order, endpoint, "waiting", attempt)
         raise UpstreamUnavailable(f"The endpoint did not take the event: {_why(attempt)}.", retry_after_s=retry_after_s)

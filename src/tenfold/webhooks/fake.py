@@ -14,6 +14,7 @@ from tenfold.jobs.types import Job, NewJob, Progress
 from tenfold.webhooks.types import (
     KIND,
     MAX_ENDPOINTS,
+    MAX_WAITING,
     MIN_FAILURES,
     Attempt,
     Delivery,
@@ -207,6 +208,11 @@ class FakeWebhookRows:
         why: DisabledBy = "gone" if gone else "failing"
         self._keep(replace(endpoint, disabled_by=why, revision=endpoint.revision + 1, updated_at=at))
         return why
+
+    async def waiting(self, tenant_id: TenantId) -> int:
+        self._answer()
+        mine = [each for each in self._deliveries.values() if (each.tenant_id, each.state) == (tenant_id, "waiting")]
+        return min(len(mine), MAX_WAITING)
 
     async def give_up(self, tenant_id: TenantId, job_id: UUID) -> bool:
         self._answer()

@@ -54,6 +54,10 @@ class WebhookRows(Protocol):
         MIN_FAILURES attempts, is disabled: then why, and every process is told."""
         ...
 
+    async def waiting(self, tenant_id: TenantId) -> int:
+        """Deliveries of the tenant that wait; counted up to MAX_WAITING."""
+        ...
+
     async def give_up(self, tenant_id: TenantId, job_id: UUID) -> bool:
         """The delivery that this job tried last, and that still waits, has failed. Whether there is one."""
         ...

@@ -7,7 +7,16 @@ from tenfold.core.errors import Conflict
 from tenfold.core.ids import TenantId
 from tenfold.store import Row, Store, tell_change
 from tenfold.webhooks.ports import TOPIC
-from tenfold.webhooks.types import MAX_ENDPOINTS, MIN_FAILURES, Attempt, Delivery, DeliveryState, DisabledBy, Endpoint
+from tenfold.webhooks.types import (
+    MAX_ENDPOINTS,
+    MAX_WAITING,
+    MIN_FAILURES,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    DisabledBy,
+    Endpoint,
+)
 
 # Endpoints are added rarely and the bound is exact: those of one tenant come one after the other.
 LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtextextended('tenfold.webhook_endpoints ' || $1::uuid::text, 0))"
@@ -61,6 +70,11 @@ UPDATE webhook_endpoints SET
 WHERE tenant_id = $1 AND id = $2 AND disabled_by IS NULL
   AND ($3 OR (failing_since <= $4 AND failures >= {MIN_FAILURES}))
 RETURNING disabled_by
+"""  # noqa: S608  (a number of ours)
+WAITING = f"""
+SELECT count(*) FROM (
+    SELECT FROM webhook_deliveries WHERE tenant_id = $1 AND state = 'waiting' LIMIT {MAX_WAITING}
+) counted
 """  # noqa: S608  (a number of ours)
 GIVE_UP = """
 UPDATE webhook_deliveries SET state = 'failed' WHERE tenant_id = $1 AND job_id = $2 AND state = 'waiting' RETURNING TRUE
@@ -188,6 +202,11 @@ class PostgresWebhookRows:
                 if disabled_by is not None:
                     await tell_change(tx, TOPIC, tenant_id)
         return disabled_by
+
+    async def waiting(self, tenant_id: TenantId) -> int:
+        async with self._store.tenant(tenant_id, readonly=True) as tx:
+            waiting: int = await tx.fetchval(WAITING, tenant_id)
+        return waiting
 
     async def give_up(self, tenant_id: TenantId, job_id: UUID) -> bool:
         async with self._store.tenant(tenant_id) as tx:

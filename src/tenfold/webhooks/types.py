@@ -28,6 +28,7 @@ TEST_EVENT = "webhook.test"  # sent when somebody asks for it; not to be subscri
 
 MAX_ENDPOINTS = 50  # of a tenant
 MAX_REPLY_BYTES = 1024  # kept of what an endpoint answers
+MAX_WAITING = 2000  # deliveries of a tenant that wait to be tried again: its other jobs need room in the queue as well
 MIN_FAILURES = 30  # attempts, before an endpoint is disabled: two rare events that failed do not make days of failing
 
 

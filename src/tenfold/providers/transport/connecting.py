@@ -7,6 +7,8 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
@@ -94,9 +96,9 @@ def _tune(sock: socket.socket) -> None:
 # -- name lookup and happy eyeballs --------------------------------------------------------------
 
 
-async def look_up(host: str, port: int) -> list[Address]:
-    """Addresses in the order to try them: the system's, with the families in turn (RFC 8305, section 4). Raises
-    OSError."""
+async def look_up(host: str, port: int, *, threads: Executor | None = None) -> list[Address]:
+    """Addresses in the order to try them: the system's, with the families in turn (RFC 8305, section 4). In the event
+    loop's own threads, or in these. Raises OSError."""
     try:
         literal = ipaddress.ip_address(host)
     except ValueError:
@@ -104,9 +106,11 @@ async def look_up(host: str, port: int) -> list[Address]:
     else:  # no thread for what needs no lookup
         return [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, (host, port))]
     loop = asyncio.get_running_loop()
-    found: list[Address] = [
-        (family, address) for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    ]
+    if threads is None:
+        told = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    else:
+        told = await loop.run_in_executor(threads, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
+    found: list[Address] = [(family, address) for family, _, _, _, address in told]
     first = [entry for entry in found if entry[0] == found[0][0]]
     others = [entry for entry in found if entry[0] != found[0][0]]
     return [entry for entry in chain.from_iterable(zip_longest(first, others)) if entry is not None]

@@ -10,6 +10,8 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from msgspec import Struct
@@ -17,12 +19,15 @@ from msgspec import Struct
 from tenfold.core.errors import InvalidRequest, UpstreamError, UpstreamUnavailable
 from tenfold.providers.ports import Exchange, Headers
 from tenfold.providers.transport.client import HttpClient
-from tenfold.providers.transport.connecting import Address, Resolve, look_up, tls_context
+from tenfold.providers.transport.connecting import Address, Resolve, tls_context
+from tenfold.providers.transport.connecting import look_up as system_look_up
 from tenfold.providers.transport.origin import InvalidOrigin, Origin, split_url
 from tenfold.providers.transport.types import Limits, Timeouts
 
 MAX_URL_CHARS = 2048
 LOOK_UP_S = 5.0
+# A name server of a user's may take its time: those who wait for it wait apart from those who look for providers.
+LOOK_UPS_AT_ONCE = 8
 FIRST_FREE_PORT = 1024  # ports below belong to services of the system: of them the scheme's own alone
 _LIMITS = Limits(max_connections=1, max_waiting=0, max_idle=0, max_head_bytes=16 * 1024)
 
@@ -89,11 +94,12 @@ class EgressGuard:
         *,
         allow: Iterable[str] = (),
         allow_http: bool = False,
-        look_up: Callable[[str, int], Awaitable[list[Address]]] = look_up,
+        look_up: Callable[[str, int], Awaitable[list[Address]]] | None = None,
     ) -> None:
         self._allow: tuple[Network, ...] = tuple(ipaddress.ip_network(network) for network in allow)
         self._allow_http = allow_http
-        self._look_up = look_up
+        threads = ThreadPoolExecutor(LOOK_UPS_AT_ONCE, "egress-look-up")
+        self._look_up = look_up or partial(system_look_up, threads=threads)
 
     async def check(self, url: str) -> None:
         """Whether it may be called, as it stands and by where its name leads now. Raises InvalidRequest."""

@@ -45,6 +45,7 @@ CREATE TABLE webhook_deliveries (
 );
 CREATE INDEX webhook_deliveries_of ON webhook_deliveries (tenant_id, endpoint_id, id);
 CREATE INDEX webhook_deliveries_failed ON webhook_deliveries (tenant_id, endpoint_id, id) WHERE state = 'failed';
+CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (tenant_id, id) WHERE state = 'waiting';
 CREATE INDEX webhook_deliveries_by_job ON webhook_deliveries (tenant_id, job_id);
 CREATE INDEX webhook_deliveries_by_age ON webhook_deliveries (tenant_id, created_at);
 ALTER TABLE webhook_deliveries ENABLE ROW LEVEL SECURITY;
