@@ -167,16 +167,16 @@ class BatchHandler:
         why: Why = "all"
         if self._elsewhere is not None:
             why = await self._elsewhere.run(job, batch, endpoint, lambda: self._content(batch))
-        work = LineWork(
-            job,
-            batch,
-            endpoint,
-            rows=self._rows,
-            content=lambda: self._content(batch),
-            caller=self._caller,
-            limits=self._limits,
-        )
         if why == "all":
+            work = LineWork(
+                job,
+                batch,
+                endpoint,
+                rows=self._rows,
+                content=lambda: self._content(batch),
+                caller=self._caller,
+                limits=self._limits,
+            )
             why = await work.run()
         if why == "cancelled":
             return _there(await self._rows.cancel(batch.tenant_id, batch.id))
