@@ -4,18 +4,22 @@ statement: without its holder and fence in the queue nothing is written. The que
 from collections.abc import Sequence
 from uuid import UUID
 
+from tenfold.core.clock import Clock
 from tenfold.core.ids import TenantId
 from tenfold.jobs.claim_queries import PostgresClaims
 from tenfold.jobs.hints import SOME_READY, of_job
 from tenfold.jobs.read_queries import FIND, asked_of, job_of, known
 from tenfold.jobs.rules import begins_at_once, fitting
-from tenfold.jobs.steps import end_held, end_waiting, insert
+from tenfold.jobs.steps import end_held, end_waiting, insert, insert_rows
 from tenfold.jobs.types import SUSPECT_CRASHES, Ended, Job, NewJob, Progress, Result, Work
-from tenfold.store import Transaction
+from tenfold.store import Store, Transaction
 
-# The bound is exact: near it those that add to a tenant come one after the other. Far from it nobody waits.
+# The bound is exact: near it those that add to a tenant come one after the other. Far from it nobody waits; and less
+# than half way to it, what was counted a second ago will do.
 NEAR_JOBS = 256
 NEAR_BYTES = 64 * 1024 * 1024
+COUNT_S = 1.0
+MOST_COUNTED = 10_000  # tenants
 LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtextextended('tenfold.jobs ' || $1::uuid::text, 0))"
 WAITING = """
 SELECT count(*) AS jobs, coalesce(sum(input_bytes), 0)::bigint AS bytes
@@ -88,7 +92,12 @@ SELECT count(*) FROM gone
 
 
 class PostgresJobRows(PostgresClaims):
-    """See `ports.JobRows`. One of a process: it remembers since when it has seen no sign of life of which worker."""
+    """See `ports.JobRows`. One of a process: it remembers since when it has seen no sign of life of which
+    worker, and about how many jobs of a tenant wait."""
+
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        super().__init__(store, clock)
+        self._counted: dict[TenantId, tuple[float, int, int]] = {}  # until when that holds, jobs, bytes
 
     async def add(
         self,
@@ -103,16 +112,33 @@ class PostgresJobRows(PostgresClaims):
         asked = list({new.id: new for new in jobs}.values())
         at_once = [new for new in asked if holder is not None and begins_at_once(new)]
         later = [new for new in asked if holder is None or not begins_at_once(new)]
-        far = most - NEAR_JOBS - len(later), most_bytes - NEAR_BYTES - sum(len(new.input) for new in later)
         async with self._store.tenant(tenant_id) as tx:
-            there = await insert(tx, tenant_id, at_once, holder=holder, weight=weight)
-            there |= await insert(tx, tenant_id, later, weight=weight, if_waiting=far)
+            there = await insert(tx, tenant_id, at_once, holder=holder, weight=None if later else weight)
+            there |= await self._add_far(tx, tenant_id, later, weight, most, most_bytes)
             missing = [new for new in asked if new.id not in there]
             if missing:
                 there |= await self._add_near(tx, tenant_id, missing, weight, most, most_bytes)
         if any(job.state == "queued" for job in there.values()):
             await self._hints.send([SOME_READY])
         return [there.get(new.id) for new in jobs]
+
+    async def _add_far(
+        self, tx: Transaction, tenant_id: TenantId, jobs: Sequence[NewJob], weight: int, most: int, most_bytes: int
+    ) -> dict[UUID, Job]:
+        """None of them, if the bound is near."""
+        more, more_bytes = len(jobs), sum(len(new.input) for new in jobs)
+        if_held = most - NEAR_JOBS - more, most_bytes - NEAR_BYTES - more_bytes
+        now_s = self._clock.monotonic_s()
+        until_s, held, held_bytes = self._counted.get(tenant_id, (now_s, 0, 0))
+        counted = now_s < until_s and 2 * held <= if_held[0] and 2 * held_bytes <= if_held[1]
+        rows = await insert_rows(tx, tenant_id, jobs, weight=weight, if_held=(None, None) if counted else if_held)
+        if rows:
+            if not counted:
+                until_s, held, held_bytes = now_s + COUNT_S, rows[0]["held_jobs"], rows[0]["held_bytes"]
+            if len(self._counted) >= MOST_COUNTED:
+                self._counted.clear()
+            self._counted[tenant_id] = until_s, held + more, held_bytes + more_bytes
+        return {row["id"]: job_of(row) for row in rows}
 
     async def _add_near(
         self, tx: Transaction, tenant_id: TenantId, jobs: Sequence[NewJob], weight: int, most: int, most_bytes: int

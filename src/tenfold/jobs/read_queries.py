@@ -32,9 +32,8 @@ SELECT {TOLD}, j.dedup {_FROM} WHERE j.tenant_id = $1 AND (
 PAGE = f"""
 SELECT {TOLD} {_FROM}
 WHERE j.tenant_id = $1 AND ($2::uuid IS NULL OR j.id < $2) AND ($3::text IS NULL OR j.kind = $3)
-  AND CASE $4::text WHEN 'running' THEN q.holder IS NOT NULL WHEN 'queued' THEN j.state = 'queued' AND q.holder IS NULL
-                    ELSE $4 IS NULL OR j.state = $4 END
-ORDER BY j.id DESC LIMIT $5
+  AND ($4::text IS NULL OR j.state = $4) AND ($5::boolean IS NULL OR (q.holder IS NOT NULL) = $5)
+ORDER BY j.id DESC LIMIT $6
 """
 WORK_OF = f"SELECT {WORK} {_FROM} WHERE j.tenant_id = $1 AND j.id = $2 AND q.holder = $3"
 RESULT = "SELECT result FROM jobs WHERE tenant_id = $1 AND id = $2 AND state = 'done'"
@@ -99,8 +98,9 @@ class PostgresJobReads:
     async def page(
         self, tenant_id: TenantId, *, state: State | None, kind: str | None, before: UUID | None, limit: int
     ) -> list[Job]:
+        stands, held = ("queued", state == "running") if state in ("queued", "running") else (state, None)
         async with self._store.tenant(tenant_id, readonly=True) as tx:
-            return [job_of(row) for row in await tx.fetch(PAGE, tenant_id, before, kind, state, limit)]
+            return [job_of(row) for row in await tx.fetch(PAGE, tenant_id, before, kind, stands, held, limit)]
 
     async def events(self, tenant_id: TenantId, job_id: UUID, *, after: int, limit: int) -> list[JobEvent]:
         async with self._store.tenant(tenant_id, readonly=True) as tx:
