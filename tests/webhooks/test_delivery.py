@@ -21,6 +21,7 @@ from tenfold.webhooks import delivery as deliveries
 from tenfold.webhooks.delivery import DISABLE_AFTER_S, MOST_AT_ONCE
 from tenfold.webhooks.fake import FakeAnswer, FakeSender
 from tenfold.webhooks.names import DELIVERY, ENDPOINT, name_of
+from tenfold.webhooks.outbox import MOST_RETRY_S
 from tenfold.webhooks.types import MAX_REPLY_BYTES, MIN_FAILURES, Delivery, Endpoint
 from tests.webhooks.world import AT, URL, World
 
@@ -187,16 +188,29 @@ async def test_what_waits_leaves_room_for_other_jobs_of_the_tenant(
     assert (late.state, late.last.status) == ("failed", 500)
     assert late.last.error == "it answered 500; 2 deliveries wait already, so this one is not tried again"
     assert isinstance(await world.attempt(jobs[0]), UpstreamUnavailable)  # what waits goes on
-    world.other, world.who = world.who, world.other
+    world.who = world.other  # and so do other tenants
     await world.endpoint()
-    assert isinstance(await world.attempt(await world.job()), UpstreamUnavailable)  # and so do other tenants
+    assert isinstance(await world.attempt(await world.job()), UpstreamUnavailable)
+
+
+async def test_what_was_cancelled_takes_no_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "MAX_WAITING", 1)
+    await world.endpoint()
+    answers(world, FakeAnswer(status=500))
+    await world.attempt(await world.job())
+    world.clock.advance(2 * MOST_RETRY_S + 1)
+    assert isinstance(await world.attempt(await world.job()), UpstreamUnavailable)
 
 
 async def test_of_an_endpoint_that_was_ended_nothing_is_posted(world: World) -> None:
     endpoint = await world.endpoint()
-    job = await world.job()
+    waits, new = await world.job("resp_1"), await world.job("resp_2")
+    answers(world, FakeAnswer(status=500))
+    await world.attempt(waits)
     await world.admin.end(world.who.tenant_id, name_of(ENDPOINT, endpoint.id))
-    assert (await world.attempt(job), world.sender.posted) == (Result(), [])
+    assert [await world.attempt(job) for job in (waits, new)] == [Result(), Result()]
+    assert len(world.sender.posted) == 1
+    assert (await logged(world, waits)).state == "failed"
 
 
 async def test_a_job_only_sees_endpoints_of_its_tenant(world: World) -> None:

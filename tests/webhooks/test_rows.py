@@ -172,10 +172,11 @@ async def test_those_that_wait_are_counted_up_to_a_bound(
     for number, state in enumerate(states, start=1):
         await tried(rows, delivery(to, number, state=state, job=number))
     await tried(rows, delivery(endpoint(tenants[1]), 9))
-    assert [await rows.waiting(tenant_id) for tenant_id in tenants] == [3, 1]
+    assert [await rows.waiting(tenant_id, AT) for tenant_id in tenants] == [3, 1]
+    assert await rows.waiting(tenants[0], AT + timedelta(seconds=1)) == 0
     monkeypatch.setattr("tenfold.webhooks.fake.MAX_WAITING", 2)
     monkeypatch.setattr("tenfold.webhooks.queries.WAITING", WAITING.replace(str(MAX_WAITING), "2"))
-    assert [await rows.waiting(tenant_id) for tenant_id in tenants] == [2, 1]
+    assert [await rows.waiting(tenant_id, AT) for tenant_id in tenants] == [2, 1]
 
 
 async def test_a_delivery_is_given_up_with_the_job_that_tried_last(rows: WebhookRows, tenants: Tenants) -> None:

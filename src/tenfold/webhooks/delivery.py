@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from tenfold.core.clock import Clock
 from tenfold.core.errors import InvalidRequest, Overloaded, UpstreamError, UpstreamUnavailable
+from tenfold.core.ids import TenantId
 from tenfold.jobs.ports import JobContext
 from tenfold.jobs.types import Result
 from tenfold.webhooks.names import ENDPOINT, EVENT, name_of
@@ -68,7 +69,10 @@ class Deliver:
         work = job.work
         order = json.decode(work.input, type=Order)
         endpoint = await self._rows.endpoint(work.job.tenant_id, order.endpoint_id)
-        if endpoint is None or (work.job.attempts > 1 and await self._is_superseded(work.job.id, order, endpoint)):
+        if endpoint is None:
+            await self._rows.give_up(work.job.tenant_id, work.job.id)
+            return Result()
+        if work.job.attempts > 1 and await self._is_superseded(work.job.id, order, endpoint):
             return Result()
         if endpoint.disabled_by is not None and order.type != TEST_EVENT:
             await self._log(job, order, endpoint, "failed", self._not_sent("the endpoint is disabled"))
@@ -88,7 +92,7 @@ class Deliver:
         if gone or order.type == TEST_EVENT:  # whoever tests looks at the log now
             await self._log(job, order, endpoint, "failed", attempt, gone)
             return Result()
-        if work.job.attempts == 1 and await self._rows.waiting(endpoint.tenant_id) >= MAX_WAITING:
+        if work.job.attempts == 1 and await self._is_crowded(endpoint.tenant_id, attempt.at):
             crowded = f"{_why(attempt)}; {MAX_WAITING} deliveries wait already, so this one is not tried again"
             await self._log(job, order, endpoint, "failed", replace(attempt, error=crowded))
             return Result()
@@ -101,6 +105,10 @@ class Deliver:
         """Whether somebody had it redelivered meanwhile, and it was taken."""
         known = await self._rows.delivery(endpoint.tenant_id, order.delivery_id or job_id)
         return known is not None and known.state == "delivered" and known.job_id > job_id
+
+    async def _is_crowded(self, tenant_id: TenantId, now: datetime) -> bool:
+        """What was not tried for longer than any pause waits no more: somebody has cancelled its job."""
+        return await self._rows.waiting(tenant_id, now - timedelta(seconds=2 * MOST_RETRY_S)) >= MAX_WAITING
 
     async def _try(self, endpoint: Endpoint, order: Order) -> tuple[Attempt, float | None]:
         """And how long the endpoint asks to wait (seconds)."""

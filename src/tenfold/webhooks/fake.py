@@ -209,10 +209,11 @@ class FakeWebhookRows:
         self._keep(replace(endpoint, disabled_by=why, revision=endpoint.revision + 1, updated_at=at))
         return why
 
-    async def waiting(self, tenant_id: TenantId) -> int:
+    async def waiting(self, tenant_id: TenantId, since: datetime) -> int:
         self._answer()
-        mine = [each for each in self._deliveries.values() if (each.tenant_id, each.state) == (tenant_id, "waiting")]
-        return min(len(mine), MAX_WAITING)
+        waits = tenant_id, "waiting"
+        mine = [each for each in self._deliveries.values() if (each.tenant_id, each.state) == waits]
+        return min(sum(each.last.at >= since for each in mine), MAX_WAITING)
 
     async def give_up(self, tenant_id: TenantId, job_id: UUID) -> bool:
         self._answer()

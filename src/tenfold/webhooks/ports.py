@@ -54,8 +54,8 @@ class WebhookRows(Protocol):
         MIN_FAILURES attempts, is disabled: then why, and every process is told."""
         ...
 
-    async def waiting(self, tenant_id: TenantId) -> int:
-        """Deliveries of the tenant that wait; counted up to MAX_WAITING."""
+    async def waiting(self, tenant_id: TenantId, since: datetime) -> int:
+        """Deliveries of the tenant that wait and were tried since then; counted up to MAX_WAITING."""
         ...
 
     async def give_up(self, tenant_id: TenantId, job_id: UUID) -> bool:

@@ -73,7 +73,8 @@ RETURNING disabled_by
 """  # noqa: S608  (a number of ours)
 WAITING = f"""
 SELECT count(*) FROM (
-    SELECT FROM webhook_deliveries WHERE tenant_id = $1 AND state = 'waiting' LIMIT {MAX_WAITING}
+    SELECT FROM webhook_deliveries WHERE tenant_id = $1 AND state = 'waiting' AND last_at >= $2
+    LIMIT {MAX_WAITING}
 ) counted
 """  # noqa: S608  (a number of ours)
 GIVE_UP = """
@@ -203,9 +204,9 @@ class PostgresWebhookRows:
                     await tell_change(tx, TOPIC, tenant_id)
         return disabled_by
 
-    async def waiting(self, tenant_id: TenantId) -> int:
+    async def waiting(self, tenant_id: TenantId, since: datetime) -> int:
         async with self._store.tenant(tenant_id, readonly=True) as tx:
-            waiting: int = await tx.fetchval(WAITING, tenant_id)
+            waiting: int = await tx.fetchval(WAITING, tenant_id, since)
         return waiting
 
     async def give_up(self, tenant_id: TenantId, job_id: UUID) -> bool:
