@@ -21,7 +21,7 @@ from tenfold.core.principal import Principal
 from tenfold.jobs.follow import Followers
 from tenfold.jobs.handlers import JobService
 from tenfold.jobs.queries import PostgresJobRows
-from tenfold.jobs.types import Job, NewJob
+from tenfold.jobs.types import MAX_CRASHES, Job, NewJob
 from tenfold.store import EmbeddedPostgres, Store, migrate
 from tests.ledger.samples import add_tenant
 from tests.support.processes import is_silent, signal_all, until
@@ -131,7 +131,7 @@ async def test_jobs_of_two_tenants_are_done_and_followed_each_by_its_own(store: 
 
 
 async def test_killed_at_random_moments_no_job_is_lost_and_none_ends_twice(database: str, asking: Asking) -> None:
-    made = [asking.new() for _ in range(150)]
+    made = [asking.new() for _ in range(100)]
     await asyncio.gather(*[asking.jobs.enqueue(one) for one in made])
     done: list[UUID] = []
 
@@ -144,7 +144,7 @@ async def test_killed_at_random_moments_no_job_is_lost_and_none_ends_twice(datab
                 await one.gone()
                 done.extend(one.said["done"])
 
-    await asyncio.gather(kill_some(3), kill_some(3))
+    await asyncio.gather(kill_some(2), kill_some(2))
     async with child(database) as last:
         jobs = [await asking.ended(one.id) for one in made]
         last.send(signal.SIGTERM)
@@ -162,13 +162,13 @@ async def test_killed_at_random_moments_no_job_is_lost_and_none_ends_twice(datab
 async def test_a_job_that_kills_its_workers_ends_as_poison(database: str, asking: Asking) -> None:
     poison, sound = asking.new("poison"), asking.new()
     await asking.jobs.enqueue(poison)
-    for _ in range(3):
+    for _ in range(MAX_CRASHES):
         async with child(database) as one:
             assert await one.gone() == -signal.SIGKILL
             assert one.said["begun"] == [poison.id]
     async with child(database) as last:
         job = await asking.ended(poison.id)
-        assert (job.state, job.error_code, job.crashes) == ("failed", "poison", 3)
+        assert (job.state, job.error_code, job.crashes) == ("failed", "poison", MAX_CRASHES)
         assert last.said["begun"] != [poison.id]
         await asking.jobs.enqueue(sound)
         assert (await asking.ended(sound.id)).state == "done"
