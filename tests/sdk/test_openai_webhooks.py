@@ -1,5 +1,6 @@
 """Webhooks end to end: a background response of OpenAI's SDK ends, and its `webhooks.unwrap` verifies what arrives."""
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai.types.webhooks import ResponseCompletedWebhookEvent
+from openai.types.webhooks import BatchCompletedWebhookEvent, ResponseCompletedWebhookEvent
 
 from tests.support.tenfold_process import TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer, eventually
@@ -90,7 +91,7 @@ def client(tenfold: TenfoldProcess) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture
 def endpoint(api: httpx.Client, receiver: Receiver) -> Iterator[dict[str, Any]]:
-    response = api.post("/webhooks", json={"url": receiver.url, "events": ["response.*"]})
+    response = api.post("/webhooks", json={"url": receiver.url, "events": ["response.*", "batch.completed"]})
     assert response.status_code == 201, response.text
     made: dict[str, Any] = response.json()
     yield made
@@ -116,6 +117,18 @@ def test_a_background_response_tells_that_it_has_ended(
         ]
 
     eventually(delivered, "the log tells of it", _PATIENCE_S)
+
+
+def test_a_batch_tells_that_it_has_ended(client: openai.OpenAI, receiver: Receiver, endpoint: dict[str, Any]) -> None:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    file = client.files.create(file=("lines.jsonl", json.dumps(line).encode()), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    arrived = receiver.next()
+    event = client.webhooks.unwrap(arrived.body, arrived.headers, secret=endpoint["secret"])
+    assert isinstance(event, BatchCompletedWebhookEvent)
+    assert event.data.id == batch.id
+    assert client.batches.retrieve(batch.id).status == "completed"
 
 
 def test_an_event_that_was_refused_comes_again_with_its_id(
