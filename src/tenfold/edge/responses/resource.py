@@ -39,6 +39,14 @@ class ResponsesResource:
     """Implements `edge.gateway.Resource`."""
 
     prefix = "/v1/responses"
+    routes = (
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/responses/input_tokens"),
+        ("GET", "/v1/responses/{response}"),
+        ("DELETE", "/v1/responses/{response}"),
+        ("POST", "/v1/responses/{response}/cancel"),
+        ("GET", "/v1/responses/{response}/input_items"),
+    )
 
     def __init__(
         self,
