@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from tenfold.core.clock import FakeClock
-from tenfold.core.errors import InvalidRequest, Overloaded, RateLimited, TenfoldError
+from tenfold.core.errors import InvalidRequest, Overloaded, RateLimited, StoreUnavailable, TenfoldError
 from tenfold.core.ids import uuid7
 from tenfold.jobs.attempt import Attempt, delay_of_next
 from tenfold.jobs.ports import JobCancelled, JobContext
@@ -126,6 +126,8 @@ async def test_delays_double_up_to_the_most_and_spread(case: Case) -> None:
     assert delay(2, chance=1.0) == 2
     assert delay(1, error=RateLimited("slow", retry_after_s=60)) == 60
     assert delay(9) is None
+    assert delay(9, error=StoreUnavailable("away")) == 10
+    assert delay(90, error=StoreUnavailable("away")) is None
     crashed = structs.replace(work, job=structs.replace(work.job, attempts=9, crashes=2))
     assert delay_of_next(crashed, Overloaded("full"), age_s=0, chance=0) == 10  # crashes are counted by themselves
     huge = structs.replace(work, new=structs.replace(work.new, max_attempts=10_000))

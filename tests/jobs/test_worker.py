@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tenfold.core.clock import FakeClock, SystemClock
-from tenfold.core.errors import StoreUnavailable
+from tenfold.core.errors import Overloaded
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.jobs.ports import JobContext
 from tenfold.jobs.rules import room_left
@@ -123,7 +123,7 @@ async def test_a_hint_wakes_it(rows: FlakyRows) -> None:
 
 async def test_what_fails_for_a_moment_is_tried_again_until_it_is_a_dead_letter(rows: FlakyRows) -> None:
     async def fail(_job: JobContext) -> Result:
-        raise StoreUnavailable("a moment")
+        raise Overloaded("a moment")
 
     one = new(max_attempts=3, first_retry_s=0.01)
     handler = Doing(fail, after_death="k.dead")

@@ -17,13 +17,15 @@ from tenfold.core.clock import Clock
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 from tenfold.jobs.context import Context
 from tenfold.jobs.ports import Handler, JobCancelled, JobLost, JobRows
-from tenfold.jobs.types import MAX_RESULT_BYTES, Ended, NewJob, Result, Work
+from tenfold.jobs.rules import follow_up
+from tenfold.jobs.types import MAX_RESULT_BYTES, Ended, Result, Work
 
 logger = logging.getLogger(__name__)
 
 How = Literal["done", "failed", "cancelled", "retried", "given_back", "lost"]
 
 MAX_MESSAGE = 2000
+AWAY_ATTEMPTS = 10
 _AGAIN_FIRST_S, _AGAIN_MOST_S = 0.05, 1.0
 _BUG = "Something went wrong inside Tenfold; it is in the log under the job's id. The job can be redriven."
 _EXPIRED = "The job was to be given up {0:.0f} s after its creation, and was not begun in time. It can be redriven."
@@ -153,7 +155,8 @@ class Attempt:
 
     def _failed(self, code: str, message: str) -> tuple[How, Callable[[], Awaitable[bool]]]:
         kind = self._handler.after_death
-        then = () if kind is None else (after_death(self.work, kind),)
+        job = self.work.job
+        then = () if kind is None else (follow_up(kind, self.work.principal, job.id, job.subject),)
         result = Result(cost_nano=self._context.cost_nano, then=then)
         error = {"code": code, "message": _text(message)}
         return "failed", partial(self._rows.finish, self.work, self.holder, "failed", result, **error)
@@ -196,18 +199,15 @@ def delay_of_next(work: Work, error: TenfoldError, *, age_s: float, chance: floa
     `chance` (0 to 1), so that what failed together is not tried together."""
     new = work.new
     failures = max(1, work.job.attempts - work.job.crashes)
-    if not error.retryable or failures >= new.max_attempts:
+    # That our own database was away says nothing of the job.
+    most = new.max_attempts * (AWAY_ATTEMPTS if isinstance(error, StoreUnavailable) else 1)
+    if not error.retryable or failures >= most:
         return None
     delay_s = min(new.most_retry_s, new.first_retry_s * 2.0 ** min(failures - 1, 40)) * (1 - chance / 2)
     delay_s = max(delay_s, error.retry_after_s or 0.0)
     if new.give_up_s is not None and age_s + delay_s > new.give_up_s:
         return None
     return delay_s
-
-
-def after_death(work: Work, kind: str) -> NewJob:
-    """The job that follows one that failed."""
-    return NewJob(kind=kind, principal=work.principal, input=work.job.id.hex.encode(), subject=work.job.subject)
 
 
 def _text(message: str) -> str:

@@ -80,6 +80,7 @@ class JobWorker:
         self._more = False  # the last claim was full: there may be more
         self._sated = False  # or somebody had as many slots as he may
         self._stopping = False
+        self._left = False
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -159,10 +160,13 @@ class JobWorker:
             attempt.give_back()
         await self._until_idle(GIVE_BACK_S)
         if not self._attempts:  # else they are to be looked for among what the dead had
+            self._left = True
             with suppress(StoreUnavailable):
                 await self._rows.leave(self.id)
 
     async def beat(self) -> None:
+        if self._left:
+            return
         holder, sent_s = self.id, self._clock.monotonic_s()
         async with asyncio.timeout(self._patience_s):
             self.state = await self._rows.beat(holder, slots=self._slots, busy=self.busy, ended=self._ended)
@@ -263,8 +267,8 @@ class JobWorker:
 
     async def _do(self, key: _Key, attempt: Attempt) -> None:
         work, how = attempt.work, "lost"
-        if self._observer is not None and work.job.started_at is not None:
-            self._observer.started(work, max(0.0, (work.job.started_at - work.job.run_at).total_seconds()))
+        if self._observer is not None:
+            self._observer.started(work, work.job.waited_s)
         try:
             how = await attempt.run()
         except Exception:
