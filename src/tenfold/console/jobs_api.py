@@ -209,11 +209,16 @@ def etag_of(job: Job) -> str:
 
 
 def poll_after_s(job: Job) -> int:
-    """When to look again, whole seconds: when it may be ready, or less and less often the longer it takes."""
+    """When to look again, whole seconds: when it is due or may be ready, else less and less often the longer it
+    takes."""
+    due_for_s = (datetime.now(UTC) - job.run_at).total_seconds()
     if job.eta_s is not None:
-        return min(_POLL_AT_MOST_S, max(1, math.ceil(job.eta_s)))
-    age_s = (datetime.now(UTC) - job.created_at).total_seconds()
-    return min(_POLL_AT_MOST_S, max(1, int(age_s / 10)))
+        left_s = job.eta_s
+    elif due_for_s < 0:
+        left_s = -due_for_s
+    else:
+        left_s = due_for_s / 10
+    return min(_POLL_AT_MOST_S, max(1, math.ceil(left_s)))
 
 
 def _holds(if_none_match: str, etag: str) -> bool:

@@ -86,8 +86,8 @@ class ScheduleAdmin:
         new = structs.replace(
             old,
             name=old.name if name is None else _name(name),
-            cron=cron or old.cron,
-            zone=zone or old.zone,
+            cron=old.cron if cron is None else cron,
+            zone=old.zone if zone is None else zone,
             asked=old.asked if asked is None else _asked(asked),
             missed=old.missed if missed is None else _missed(missed),
             paused=old.paused if paused is None else paused,
