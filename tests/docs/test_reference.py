@@ -13,12 +13,14 @@ from starlette.routing import BaseRoute, Route
 
 from tenfold.app.settings import describe
 from tenfold.app.telemetry.metrics import HELP
+from tenfold.edge.batches.resource import BatchesResource
+from tenfold.edge.files.resource import FilesResource
 from tenfold.edge.progress import JobEvents
 from tenfold.edge.responses import ResponsesResource
 from tests.docs.pages import DOCS, PAGES, ROOT, code_spans, name, text
 from tests.support.console import fake_console
 
-RESOURCE_ROUTES = {*ResponsesResource.routes, *JobEvents.routes}
+RESOURCE_ROUTES = {*ResponsesResource.routes, *FilesResource.routes, *BatchesResource.routes, *JobEvents.routes}
 """Of what stands behind the front door beside the calls."""
 
 _ROW = re.compile(r"^\| `([A-Z]+)` \| `([^`]+)` \|", re.MULTILINE)

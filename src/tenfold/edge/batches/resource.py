@@ -41,6 +41,12 @@ class BatchesResource:
     """Implements `edge.gateway.Resource`."""
 
     prefix = "/v1/batches"
+    routes = (
+        ("POST", "/v1/batches"),
+        ("GET", "/v1/batches"),
+        ("GET", "/v1/batches/{batch}"),
+        ("POST", "/v1/batches/{batch}/cancel"),
+    )
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches

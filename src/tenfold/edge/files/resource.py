@@ -21,6 +21,13 @@ class FilesResource:
     """Implements `edge.gateway.Resource`."""
 
     prefix = "/v1/files"
+    routes = (
+        ("POST", "/v1/files"),
+        ("GET", "/v1/files"),
+        ("GET", "/v1/files/{file}"),
+        ("DELETE", "/v1/files/{file}"),
+        ("GET", "/v1/files/{file}/content"),
+    )
 
     def __init__(self, files: Files) -> None:
         self._files = files
