@@ -4,6 +4,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from tenfold.core.errors import InvalidRequest, UpstreamTimeout, UpstreamUnavail
 from tenfold.providers.transport import Timeouts
 from tenfold.providers.transport.connecting import Address
 from tenfold.providers.transport.egress import Answer, EgressGuard, GuardedClient, is_public
+from tenfold.providers.transport.headers import encode_target
 from tests.providers.transport.test_connecting import client_tls, server_tls
 from tests.support.raw_server import Peer, RawServer, always, whole
 
@@ -142,6 +144,24 @@ async def test_it_is_not_told_whether_a_name_of_the_inside_exists() -> None:
             await EgressGuard(look_up=Names(answer)).check("https://vault.internal/")
         told.add(refused.value.message)
     assert told == {"The URL cannot be called: vault.internal leads to no public address."}
+
+
+@pytest.mark.parametrize("host", [f"{'a' * 64}.example", f"{'a.' * 126}a", "xn--a.example", "no-such-name.invalid"])
+async def test_names_that_lead_nowhere(host: str) -> None:
+    with pytest.raises(InvalidRequest, match="leads to no public address"):
+        await EgressGuard().check(f"https://{host}/")
+
+
+@given(st.text(), st.sampled_from(["", "https://", "https://h.example/", "https://h.example:", "http://["]))
+def test_whatever_is_given_is_a_url_or_told_to_be_none(text: str, before: str) -> None:
+    guard = EgressGuard(look_up=Names(["93.184.215.14"]))
+    with suppress(InvalidRequest):
+        origin, target = guard.split(before + text)
+        assert origin.scheme == "https"
+        assert target.isascii()
+        assert target.isprintable()
+        assert target.startswith("/")
+        assert encode_target(target)
 
 
 @given(st.ip_addresses(v=4))

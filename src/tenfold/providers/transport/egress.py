@@ -133,7 +133,7 @@ class EgressGuard:
         async def resolve(host: str, port: int) -> list[Address]:
             try:
                 found = await self._look_up(host, port)
-            except OSError:
+            except (OSError, UnicodeError):  # the latter of a label with more than 63 characters
                 found = []
             left = [address for address in found if self._may(origin, address)]
             if not left:
