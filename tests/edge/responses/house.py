@@ -84,7 +84,7 @@ class House:
             BuryResponse(self.rows, self.codec, jobs, self.outbox),
             ForgetResponse(jobs),
         )
-        resource = ResponsesResource(
+        self.resource = ResponsesResource(
             self.responses, self.world.pipeline, self.world.router, max_body_bytes=MAX_BODY_BYTES, quiet_s=quiet_s
         )
         gateway = Gateway(
@@ -95,7 +95,7 @@ class House:
             probes=NoProbes(),
             pages=_no_pages,
             max_body_bytes=MAX_BODY_BYTES,
-            resources=[resource],
+            resources=[self.resource],
         )
         self.served = Served(gateway.handle)
         self._stack = AsyncExitStack()

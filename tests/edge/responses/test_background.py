@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import openai
 import pytest
 
@@ -175,6 +176,27 @@ async def test_under_a_key_there_is_one(stream: bool) -> None:
             made = await ended(house, next(iter(ids)))
         assert len(ids) == len(house.rows) == len(house.world.sent) == 1
         assert made.output_text == "Hello"
+
+
+async def test_a_client_that_would_take_it_later() -> None:
+    """`Prefer: respond-async`, RFC 7240."""
+    async with House({"openai": [whole("openai"), whole("openai"), streamed("openai")]}) as house:
+        asked: Any = {"model": MODEL, "input": "Hi", "extra_headers": {"Prefer": "respond-async"}}
+        raw = await house.client.responses.with_raw_response.create(**asked)
+        queued = raw.parse()
+        assert (raw.status_code, queued.status, queued.background) == (202, "queued", True)
+        assert raw.headers["location"] == f"/v1/responses/{queued.id}"
+        assert raw.headers["preference-applied"] == "respond-async"
+        assert raw.headers["retry-after"] == "1"
+        async with house.working():
+            assert (await ended(house, queued.id)).output_text == "Hello"
+            raw = await house.client.responses.with_raw_response.create(
+                **asked | {"extra_headers": {"Prefer": "respond-async, wait=20"}}
+            )
+            assert (raw.status_code, raw.parse().output_text) == (200, "Hello")
+        events = [event async for event in await house.client.responses.create(**asked, stream=True)]
+        assert events[-1].type == "response.completed"
+        assert not events[-1].response.background
 
 
 # -- when it fails ---------------------------------------------------------------------------------
@@ -372,6 +394,16 @@ async def test_a_quiet_stream_says_that_it_lives() -> None:
                 if text.count(b": \n\n") > 2:
                     break
         assert text.startswith(b"event: response.created\n")
+
+
+async def test_a_process_that_stops_lets_its_followers_go() -> None:
+    async with House({"openai": []}) as house:
+        stream = await begin(house, stream=True)
+        events = aiter(stream)
+        assert [(await anext(events)).sequence_number for _ in range(2)] == [0, 1]
+        house.resource.stop()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await anext(events)
 
 
 async def test_only_what_was_made_as_a_stream_can_be_streamed() -> None:

@@ -237,6 +237,15 @@ async def test_under_a_key_there_is_one(stream: bool) -> None:
             await house.client.responses.create(model=MODEL, input="b", extra_headers={"Idempotency-Key": "k1"})
 
 
+async def test_under_a_key_one_that_is_not_stored_keeps_its_id() -> None:
+    async with House({"openai": [whole("openai")]}) as house:
+        key = {"Idempotency-Key": "k1"}
+        asked: Any = {"model": MODEL, "input": "a", "store": False, "extra_headers": key}
+        first, again = [await house.client.responses.create(**asked) for _ in range(2)]
+        assert first == again
+        assert len(house.world.sent) == 1
+
+
 # -- looking at one --------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ class Models(Protocol):
 
 
 class ResponsesResource:
-    """Implements `edge.gateway.Resource`."""
+    """Implements `edge.gateway.Resource`. `stop` before the server stops: whoever follows then goes on elsewhere."""
 
     prefix = "/v1/responses"
     routes = (
@@ -64,6 +64,10 @@ class ResponsesResource:
         self._models = models
         self._max_body_bytes = max_body_bytes
         self._quiet_s = quiet_s
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     async def handle(self, request: Request, principal: Principal) -> None:
         """Raises TenfoldError, ClientGone, CancelledError."""
@@ -90,26 +94,51 @@ class ResponsesResource:
     async def _create(self, request: Request, principal: Principal) -> None:
         options = read_options(request.headers)
         body = await request.body(self._max_body_bytes)
-        value, _ = look(body)
+        value, typed = look(body)
+        # RFC 7240: the client would take it later. What it wants as a stream, or not stored, it wants now.
+        later = options.respond_async and not (typed.background or typed.stream or typed.store is False)
+        if later:
+            value = value | {"background": True}
         asked = await self._making.ask(principal, value, body, options)
-        if asked.echo.background:
-            await self._accept(request, principal, asked, options)
-            return
-        call = self._call(principal, asked.body, options)
-        reply = StoredReply(request, self._making, asked)
-        await self._pipeline.serve(call, self._dialect, reply)
-        await reply.end()
+        if later:
+            await self._accept_later(request, principal, asked, options)
+        elif asked.echo.background:
+            row = await self._accepted(principal, asked, options, somebody_waits=asked.stream)
+            if row.stream:
+                await self._follow(request, row, -1)
+            else:
+                self._answer(request, self._responses.told(row))
+        else:
+            call = self._call(principal, asked.body, options)
+            reply = StoredReply(request, self._making, asked)
+            await self._pipeline.serve(call, self._dialect, reply)
+            await reply.end()
 
-    async def _accept(self, request: Request, principal: Principal, asked: Asked, options: CallOptions) -> None:
+    async def _accept_later(self, request: Request, principal: Principal, asked: Asked, options: CallOptions) -> None:
+        """202, or the response itself where it has ended while the client would wait."""
+        row = await self._accepted(principal, asked, options, somebody_waits=options.wait_s > 0)
+        if options.wait_s > 0:
+            row = await self._responses.wait(row, options.wait_s)
+        if row.ended:
+            self._answer(request, self._responses.told(row))
+            return
+        lines = header_lines(
+            [
+                ("location", f"{self.prefix}/{row.public_id}"),
+                ("preference-applied", "respond-async"),
+                ("retry-after", self._soon(row)),
+            ]
+        )
+        self._answer(request, self._responses.told(row), lines, status=202)
+
+    async def _accepted(
+        self, principal: Principal, asked: Asked, options: CallOptions, *, somebody_waits: bool
+    ) -> StoredResponse:
         """What cannot be done is refused now, not later."""
         peek = self._dialect.peek("chat", asked.body)
         self._dialect.decode_chat(asked.body)
         self._models.find(peek.model)
-        row = await self._making.accept(principal, asked, options)
-        if row.stream:
-            await self._follow(request, row, -1)
-        else:
-            self._answer(request, self._responses.told(row))
+        return await self._making.accept(principal, asked, options, somebody_waits=somebody_waits)
 
     async def _count(self, request: Request, principal: Principal) -> None:
         options = read_options(request.headers)
@@ -163,10 +192,11 @@ class ResponsesResource:
         """To the end of it, or until the client leaves: the response is made all the same."""
         sender = request.stream(200, respond.EVENT_STREAM + _ids())
         try:
-            async with aclosing(_with_pauses(self._responses.follow(row, after=after), self._quiet_s)) as frames:
+            events = self._responses.follow(row, after=after)
+            async with aclosing(_until(self._stopped, events, self._quiet_s)) as frames:
                 async for frame in frames:
                     await sender.send_bytes(_COMMENT if frame is None else frame)
-        except TenfoldError:  # it was deleted, or the database went away: the client must see that this is not all
+        except (TenfoldError, _Stopped):  # deleted, the database away: the client must see that this is not all
             request.abort()
 
     # -- inside ----------------------------------------------------------------------------------
@@ -175,29 +205,37 @@ class ResponsesResource:
         """In a tenth of the time it has taken so far, as whoever waits longer can wait longer."""
         return str(min(_MOST_RETRY_AFTER_S, max(1, round(self._responses.age_s(row) / 10))))
 
-    def _answer(self, request: Request, value: JsonObject, lines: str = "") -> None:
-        request.whole(200, respond.JSON + _ids() + lines, json.encode(value))
+    def _answer(self, request: Request, value: JsonObject, lines: str = "", status: int = 200) -> None:
+        request.whole(status, respond.JSON + _ids() + lines, json.encode(value))
 
 
-async def _with_pauses(frames: AsyncGenerator[bytes, None], quiet_s: float) -> AsyncGenerator[bytes | None, None]:
-    """None for each time that so long nothing came."""
-    waiting: asyncio.Task[bytes | None] | None = None
+class _Stopped(Exception):
+    """This process goes."""
+
+
+async def _until(
+    stopped: asyncio.Event, frames: AsyncGenerator[bytes, None], quiet_s: float
+) -> AsyncGenerator[bytes | None, None]:
+    """None for each time that so long nothing came. Raises _Stopped."""
+    end = asyncio.create_task(stopped.wait(), name="responses-stopped")
+    waiting = asyncio.create_task(_next(frames), name="responses-follow")
     try:
         while True:
-            if waiting is None:
+            await asyncio.wait((waiting, end), timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                frame = waiting.result()
+                if frame is None:
+                    return
+                yield frame
                 waiting = asyncio.create_task(_next(frames), name="responses-follow")
-            done, _ = await asyncio.wait((waiting,), timeout=quiet_s)
-            if not done:
+            elif end.done():
+                raise _Stopped
+            else:
                 yield None
-                continue
-            frame, waiting = waiting.result(), None
-            if frame is None:
-                return
-            yield frame
     finally:
-        if waiting is not None:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+        for task in (waiting, end):
+            task.cancel()
+        await asyncio.gather(waiting, end, return_exceptions=True)
         await frames.aclose()
 
 

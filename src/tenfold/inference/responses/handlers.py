@@ -53,6 +53,12 @@ class Responses:
             raise _no_such(name)
         return row if row.ended else await self._as_its_job_is(row)
 
+    async def wait(self, row: StoredResponse, timeout_s: float) -> StoredResponse:
+        """As it is when it has ended, or after so long. Raises NotFound, StoreUnavailable."""
+        with suppress(NotFound):
+            await self._jobs.wait(row.tenant_id, row.id, timeout_s)
+        return await self.get(row.tenant_id, row.public_id)
+
     def told(self, row: StoredResponse) -> JsonObject:
         """The Response object as it is now."""
         if not row.ended:

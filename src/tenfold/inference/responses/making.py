@@ -8,6 +8,7 @@ import hashlib
 import logging
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from msgspec import json, structs
 
@@ -87,15 +88,9 @@ class Making:
             raise not_found(previous)
         key = request_hash = None
         response_id = uuid7()
-        if store and options.idempotency_key is not None:
+        if options.idempotency_key is not None:
             key, request_hash = key_digest(options.idempotency_key), hashlib.sha256(sent).digest()
-            known = await self._rows.keyed(tenant_id, key, key_s=KEY_S)
-            if known is not None:
-                if known.request_hash != request_hash:
-                    raise IdempotencyMismatch(
-                        "This Idempotency-Key was used before with another request. Use one key for each request."
-                    )
-                response_id = known.id
+            response_id = await self._id_of(tenant_id, key, request_hash, store=store) or response_id
         items = json.encode(self.codec.input_items(request, public_id(response_id)))
         if store and len(items) > self._max_input_bytes:
             raise TooLarge(
@@ -121,6 +116,19 @@ class Making:
             key=key,
             request_hash=request_hash,
         )
+
+    async def _id_of(self, tenant_id: TenantId, key: bytes, request_hash: bytes, *, store: bool) -> UUID | None:
+        """Of the response of this key. Raises IdempotencyMismatch, StoreUnavailable."""
+        if not store:  # nothing is known of it, and the same request gets the same id
+            return UUID(bytes=hashlib.sha256(tenant_id.bytes + key + request_hash).digest()[:16], version=4)
+        known = await self._rows.keyed(tenant_id, key, key_s=KEY_S)
+        if known is None:
+            return None
+        if known.request_hash != request_hash:
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used before with another request. Use one key for each request."
+            )
+        return known.id
 
     async def body_of(self, tenant_id: TenantId, request: JsonObject) -> bytes:
         """What the model is asked: this request, after all that it goes on from. Raises InvalidRequest,
@@ -151,7 +159,9 @@ class Making:
             return False
         return True
 
-    async def accept(self, principal: Principal, asked: Asked, options: CallOptions) -> StoredResponse:
+    async def accept(
+        self, principal: Principal, asked: Asked, options: CallOptions, *, somebody_waits: bool = False
+    ) -> StoredResponse:
         """One for the background. Raises as `Jobs.enqueue`; then there is none."""
         blank = json.encode(self.codec.blank(asked.echo, "queued"))
         row = await self._rows.add(_new(asked, "queued", blank, background=True), keep_s=self._keep_s, key_s=KEY_S)
@@ -166,7 +176,7 @@ class Making:
             keep_s=KEEP_EVENTS_S,
         )
         try:
-            await (self._jobs.start(job) if row.stream else self._jobs.enqueue(job))
+            await (self._jobs.start(job) if somebody_waits else self._jobs.enqueue(job))
         except StoreUnavailable:
             raise  # it may be in the queue
         except TenfoldError:
@@ -202,5 +212,12 @@ def _as_items(given: Any) -> list[JsonObject]:
 def _that_still_hold(options: CallOptions) -> CallOptions:
     """Later there is no client that waits, and the keys are the job's."""
     return structs.replace(
-        options, idempotency_key=None, deadline_ms=None, client_retry=False, tell_budget=False, explain=frozenset()
+        options,
+        idempotency_key=None,
+        deadline_ms=None,
+        respond_async=False,
+        wait_s=0.0,
+        client_retry=False,
+        tell_budget=False,
+        explain=frozenset(),
     )

@@ -14,16 +14,17 @@ UPDATE responses SET key = NULL
 WHERE tenant_id = $1 AND key = $2 AND (created_at <= now() - make_interval(secs => $3) OR expires_at <= now())
 """
 
-ADD = """
+ADD = f"""
 INSERT INTO responses (tenant_id, id, previous_id, background, stream, status, model, request, input, response,
                        cost_nano, key, request_hash, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + make_interval(secs => $14))
 ON CONFLICT DO NOTHING
-"""
+RETURNING {_ALL}
+"""  # noqa: S608  (the columns are those above)
 
 ADDED = f"""
 SELECT {_ALL} FROM responses WHERE tenant_id = $1 AND (id = $2 OR key = $3) ORDER BY id = $2 DESC LIMIT 1
-"""  # noqa: S608  (the columns are those above)
+"""  # noqa: S608
 
 KEYED = """
 SELECT id, request_hash FROM responses
@@ -93,7 +94,7 @@ class PostgresResponseRows:
         async with self._store.tenant(new.tenant_id) as tx:
             if new.key is not None:
                 await tx.execute(FREE_KEY, new.tenant_id, new.key, key_s)
-            await tx.execute(
+            row = await tx.fetchrow(
                 ADD,
                 new.tenant_id,
                 new.id,
@@ -110,7 +111,8 @@ class PostgresResponseRows:
                 new.request_hash,
                 keep_s,
             )
-            row = await tx.fetchrow(ADDED, new.tenant_id, new.id, new.key)
+            if row is None:
+                row = await tx.fetchrow(ADDED, new.tenant_id, new.id, new.key)
             assert row is not None
         return _stored(row)
 
