@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -381,6 +382,33 @@ async def test_whoever_leaves_can_come_back_while_it_is_made() -> None:
         await again.close()
         assert replayed == seen
         await house.client.responses.cancel(first)
+
+
+async def test_another_answer_of_another_worker_begins_anew() -> None:
+    """The first worker goes while the provider answers, and what it would have said nobody knows."""
+    other = streamed("openai")
+    other = replace(other, body=other.body.replace(b'"lo"', b'"p!"'))
+    async with House({"openai": [hanging(), other]}) as house:
+        async with house.working():
+            stream = await begin(house, stream=True)
+            events = aiter(stream)
+            seen: list[Any] = []
+            while not seen or seen[-1].type != "response.output_text.delta":
+                seen.append(await anext(events))
+        for call in house.world.pipeline.flights.calls:
+            await house.world.pipeline.flights.stop(call)
+        async with house.working():
+            seen += [event async for event in events]
+        assert [event.sequence_number for event in seen] == list(range(len(seen)))
+        kinds = [event.type for event in seen]
+        since = kinds.index("tenfold.restart")
+        text = "".join(event.delta for event in seen[since:] if event.type == "response.output_text.delta")
+        assert text == seen[-1].response.output_text == "Help!"
+        assert (await house.client.responses.retrieve(seen[0].response.id)).output_text == "Help!"
+        again = await house.client.responses.retrieve(seen[0].response.id, stream=True)
+        assert [event.to_dict() async for event in again] == [event.to_dict() for event in seen]
+        assert len(house.world.sent) == 2
+        assert await told(house) == ["response.completed"]
 
 
 async def test_a_quiet_stream_says_that_it_lives() -> None:

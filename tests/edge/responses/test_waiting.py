@@ -175,6 +175,7 @@ async def test_a_chain_with_a_link_missing_is_refused() -> None:
         with pytest.raises(openai.BadRequestError, match=first.id):
             await house.client.responses.create(model=MODEL, input="c", previous_response_id=second.id)
         assert (await house.client.responses.retrieve(second.id)).output_text == "Hello"
+        assert [text_of(item) async for item in await house.client.responses.input_items.list(second.id)] == ["b"]
 
 
 async def test_a_circle_is_refused() -> None:

@@ -86,7 +86,7 @@ class Responses:
 
     async def follow(self, row: StoredResponse, *, after: int = -1) -> AsyncGenerator[bytes, None]:
         """The events of its stream after this one, as they come. Raises NotFound (it was deleted), StoreUnavailable."""
-        for number, frame in enumerate(beginning(self.codec, _as_queued(self.told(row)))):
+        for number, frame in enumerate(beginning(self.codec, _as_queued(self.told(row), row.model))):
             if number > after:
                 yield frame
         last = 0
@@ -149,14 +149,15 @@ class Responses:
         limit: int = DEFAULT_PAGE,
         newest_first: bool = True,
     ) -> ItemPage:
-        """What the response was made of: the items it goes on from, and its own. Raises NotFound, InvalidRequest,
-        StoreUnavailable."""
+        """What the response was made of: the items it goes on from, as far as they are still there, and its own. Raises
+        NotFound, InvalidRequest, StoreUnavailable."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidRequest(f"A page has 1 to {MAX_PAGE} items.", param="limit")
         row = await self.get(tenant_id, name)
         items: list[JsonObject] = []
         if row.previous_id is not None:
-            items += await self.making.history(tenant_id, public_id(row.previous_id))
+            with suppress(InvalidRequest):
+                items += await self.making.history(tenant_id, public_id(row.previous_id))
         items += _decoder.decode(row.input)
         if newest_first:
             items.reverse()
@@ -219,11 +220,11 @@ def failed_object(codec: Codec, row: StoredResponse, error: TenfoldError | None)
     return json.encode(codec.blank(echo_of(row), "failed", error))
 
 
-def _as_queued(response: JsonObject) -> JsonObject:
+def _as_queued(response: JsonObject, model: str) -> JsonObject:
     """As it was when it was accepted."""
     since = ("usage", "completed_at")
     queued = {name: member for name, member in response.items() if name not in since}
-    return queued | {"status": "queued", "output": [], "error": None, "incomplete_details": None}
+    return queued | {"model": model, "status": "queued", "output": [], "error": None, "incomplete_details": None}
 
 
 def _id(name: str) -> UUID:

@@ -47,6 +47,9 @@ from tenfold.ledger.idempotency.types import key_digest
 
 logger = logging.getLogger(__name__)
 
+MAX_ATTEMPTS = 12  # about six minutes in which nobody may have had an answer
+MOST_RETRY_S = 60.0
+
 _decoder: json.Decoder[Any] = json.Decoder()
 _NOT_FOR_THE_MODEL = ("previous_response_id", "background", "store")
 
@@ -173,6 +176,8 @@ class Making:
             principal=principal,
             input=json.encode(_that_still_hold(options)),
             subject=row.public_id,
+            max_attempts=MAX_ATTEMPTS,
+            most_retry_s=MOST_RETRY_S,
             keep_s=KEEP_EVENTS_S,
         )
         try:
