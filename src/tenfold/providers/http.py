@@ -1,6 +1,7 @@
 """An upstream over HTTP: a wire dialect on a transport, with the provider's key. It holds no rules about calls."""
 
 from tenfold.core.errors import UpstreamError
+from tenfold.providers.batches.http import Channel
 from tenfold.providers.facts import UsageFacts
 from tenfold.providers.ports import Exchange, Headers, Wire, WireRequest
 from tenfold.providers.transport import PreparedHeaders, Transport
@@ -29,6 +30,10 @@ class HttpProvider:
         self.facts: UsageFacts | None = None
         if usage_lookup is not None:
             self.facts = UsageFacts(wire=wire, transport=transport, prepared=self._prepared, lookup=usage_lookup)
+
+    def channel(self) -> Channel:
+        """For the provider's batch tier."""
+        return Channel(wire=self.wire, transport=self._transport, prepared=self._prepared)
 
     async def send(self, request: WireRequest, headers: Headers) -> Exchange:
         return await self._transport.post(request.path, headers, request.body, prepared=self._prepared)

@@ -100,6 +100,11 @@ class MicroBatching:
             raise
         return exchange if exchange is not None else await self._provider.send(request, headers)
 
+    @property
+    def inner(self) -> Provider:
+        """Who is asked in the end."""
+        return self._provider
+
     async def check(self) -> str:
         """See `Provider.check`."""
         return await self._provider.check()

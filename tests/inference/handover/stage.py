@@ -25,9 +25,9 @@ from tenfold.inference.handover.handlers import HandOver
 from tenfold.inference.handover.stepping import Means
 from tenfold.inference.handover.types import HandOverLimits, Part, Seat
 from tenfold.inference.planner import Planner
-from tenfold.inference.route import Cost, Route, Router, Target
+from tenfold.inference.route import Route, Router, Target
 from tenfold.inference.structured import Structured
-from tenfold.ledger.prices import Quote
+from tenfold.ledger.prices import Cost, Quote
 from tenfold.providers.anthropic import AnthropicWire
 from tenfold.providers.batches.fake import FakeAnswer, FakeTier
 from tenfold.providers.batches.types import TierLine

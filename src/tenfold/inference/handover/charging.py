@@ -20,6 +20,7 @@ from tenfold.inference.handover.ports import Estimates
 from tenfold.inference.handover.types import HandOverLimits, Part
 from tenfold.inference.route import Target
 from tenfold.inference.settle import settle
+from tenfold.ledger.prices import Cost
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Charging:
         quote = target.quote(part.at.timestamp())
         if quote is None:
             return 0
-        cost = quote.cost(usage)
+        told = quote.cost(usage)
+        cost = Cost(input_nano=told.input_nano, output_nano=told.output_nano, total_nano=told.total_nano)
         pause_s = self._limits.settle_s
         for look in range(_LOOKS):
             try:

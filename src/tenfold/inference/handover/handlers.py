@@ -53,6 +53,7 @@ class _Work:
         self._steps = Steps(means, batch, endpoint, content, self, set(self._parts))
         self._why: Why = "all"
         self._stop_at: float | None = None  # of the loop's time: until then the vendors may end what they have
+        self._pause_s = 0.0
         self._told_to_stop: set[object] = set()  # parts
 
     @property
@@ -113,8 +114,9 @@ class _Work:
             await self._pause()
 
     async def _pause(self) -> None:
+        """Longer from time to time: small batches are done in minutes, others take the day."""
         limits, was_stopping = self._means.limits, self.stopping
-        left_s = limits.poll_s
+        left_s = self._pause_s = min(max(limits.look_s, 1.5 * self._pause_s), limits.poll_s)
         while self.stopping == was_stopping:
             await asyncio.sleep(min(limits.look_s, left_s))
             await self.look()

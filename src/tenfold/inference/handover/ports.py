@@ -8,7 +8,7 @@ from uuid import UUID
 from tenfold.core.ids import TenantId
 from tenfold.core.usage import Usage
 from tenfold.inference.handover.types import Part
-from tenfold.inference.route import Cost
+from tenfold.ledger.prices import Cost
 
 
 class PartRows(Protocol):

@@ -53,7 +53,7 @@ class HandOverLimits:
 
     least_window_s: float = 86_400.0  # of batches that may be handed over: vendors promise a day
     least_left_s: float = 43_200.0  # of that window
-    poll_s: float = 30.0  # between two looks at the vendor
+    poll_s: float = 30.0  # the longest pause between two looks at the vendor; the first ones are shorter
     look_s: float = 2.0  # between two looks at whether the batch is cancelled, or late
     drain_s: float = 900.0  # a vendor may take so long to cancel; what it has not told by then stays an estimate
     settle_s: float = 0.2  # until a receipt that was just written is looked for again; doubles, five times
