@@ -269,17 +269,27 @@ async def test_one_that_was_never_written_down_is_found_by_its_job(shop: Shop) -
 async def test_one_that_is_overdue_is_ended(shop: Shop) -> None:
     name = (await shop.create()).json()["id"]
     spec = await shop.spec(name)
-    await shop.jobs.cancel(shop.who.tenant_id, spec.job_id)  # its job, and not the batch
     shop.clock.advance(86_400 + 3600)
     await shop.batches.expire()
     await shop.batches.expire()
-    assert await shop.queued() == [(KIND_DEAD, name)]
+    assert await shop.queued() == [(KIND, name), (KIND_DEAD, name)]
     await shop.dead_handler().run(shop.dead_job(spec))
     batch = (await shop.served.ask(get(f"/v1/batches/{name}"))).json()
-    assert (batch["status"], batch["errors"]["data"][0]["code"]) == ("failed", "cancelled")
+    assert (batch["status"], batch["errors"]["data"][0]["code"]) == ("failed", "overdue")
     shop.clock.advance(30 * 86_400)
     assert await shop.batches.expire() == 1
     assert (await shop.served.ask(get(f"/v1/batches/{name}"))).status == 404
+
+
+async def test_one_whose_job_alone_was_cancelled_is_cancelled(shop: Shop) -> None:
+    name = (await shop.create()).json()["id"]
+    spec = await shop.spec(name)
+    await shop.jobs.cancel(shop.who.tenant_id, spec.job_id)
+    for _ in range(2):
+        await shop.served.ask(get(f"/v1/batches/{name}"))
+    assert await shop.queued() == [(KIND_DEAD, name)]
+    await shop.dead_handler().run(shop.dead_job(spec))
+    assert (await shop.served.ask(get(f"/v1/batches/{name}"))).json()["status"] == "cancelled"
 
 
 async def test_the_database_away_is_told(shop: Shop) -> None:

@@ -73,6 +73,7 @@ async def test_its_end_makes_its_files_whole(shelf: Shelf) -> None:
     rows, files, mine = shelf.rows, shelf.files, shelf.who.tenant_id
     spec = await begun(shelf)
     await rows.record(mine, spec.id, [result(1)])
+    assert await rows.clear(mine, spec.id, limit=9) == 0
     told = await rows.finalize(mine, spec.id, lapsed=False)
     assert told is not None
     assert (told.status, told.lapsed) == ("finalizing", False)
@@ -90,6 +91,8 @@ async def test_its_end_makes_its_files_whole(shelf: Shelf) -> None:
         7,
         f"batch_{spec.id.hex}_output.jsonl",
     )
+    assert await rows.clear(mine, spec.id, limit=9) == 1
+    assert await rows.clear(mine, spec.id, limit=9) == 0
     assert await rows.done(mine, spec.id) == []
     assert await rows.end(mine, spec.id, "failed", keep_s=3600) is None
     after = await rows.record(mine, spec.id, [result(2)])
@@ -197,6 +200,7 @@ async def test_another_tenants_batch_is_not_there(shelf: Shelf) -> None:
     assert await rows.finalize(other, spec.id, lapsed=False) is None
     assert await rows.end(other, spec.id, "failed", keep_s=1) is None
     assert await rows.cancel(other, spec.id) is None
+    assert await rows.clear(other, spec.id, limit=9) == 0
     assert await rows.done(other, spec.id) == []
     assert await rows.page(other, after=None, limit=9) == []
     assert await now(shelf, spec) == before

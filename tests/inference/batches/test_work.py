@@ -130,6 +130,12 @@ async def world(lines: int, script: Script | None = None, shelf: Shelf | None = 
     return made
 
 
+async def written(made: World, results: int) -> None:
+    async with asyncio.timeout(20):
+        while len(await made.shelf.rows.done(made.shelf.who.tenant_id, made.spec.id)) < results:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_batch_is_done(shelf: Shelf) -> None:
     script = Script()
 
@@ -189,12 +195,14 @@ async def test_whoever_goes_on_asks_only_for_the_rest(shelf: Shelf) -> None:
     """However often it is broken off, each line has one result, and is asked for again only if it had none."""
     script = Script()
     made = await world(30, script, shelf)
-    enough, most = asyncio.Event(), 0
+    enough, most, answered = asyncio.Event(), 0, 0
 
     async def answer(said: str) -> LineReply:
+        nonlocal answered
         if len(script.asked) > most:
             enough.set()
             await asyncio.Event().wait()
+        answered += 1
         return good()
 
     script.answer = answer
@@ -202,12 +210,12 @@ async def test_whoever_goes_on_asks_only_for_the_rest(shelf: Shelf) -> None:
         enough.clear()
         attempt = asyncio.create_task(made.run())
         await enough.wait()
-        await asyncio.sleep(0.05)
+        await written(made, answered)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
     done = len(await shelf.rows.done(shelf.who.tenant_id, made.spec.id))
-    assert done >= 9
+    assert done == answered > 9
     script.answer, before = script._good, len(script.asked)
     await made.run()
     assert len(script.asked) - before == 30 - done
@@ -318,7 +326,7 @@ async def test_cancelling_its_job_cancels_the_batch() -> None:
     script.answer = answer
     attempt = asyncio.create_task(made.run())
     await stuck.wait()
-    await asyncio.sleep(0.05)
+    await written(made, 1)
     made.job.cancelled = True
     attempt.cancel()
     with pytest.raises(JobCancelled) as cancelled:

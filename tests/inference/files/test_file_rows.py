@@ -92,7 +92,7 @@ async def test_time_takes_files(shelf: Shelf) -> None:
     assert await rows.append(mine, left, 0, [b"left"], most_bytes=None)
     assert await rows.tenants_expired() == []
     await shelf.let_pass(3700)
-    assert await ids(shelf) == [short.id, kept.id]
+    assert set(await ids(shelf)) == {short.id, kept.id}
     assert await rows.expire(mine, limit=10) == 1  # the one that was left
     await shelf.let_pass(400)
     assert await rows.find(mine, short.id) is None

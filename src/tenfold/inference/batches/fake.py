@@ -145,8 +145,16 @@ class FakeBatchRows:
             if draft is not None:
                 name = f"batch_{batch_id.hex}_{what}.jsonl"
                 self._files.finish_now(tenant_id, draft, name, BATCH_OUTPUT, keep_s=keep_s)
-        kept.results.clear()
         return self._told(kept)
+
+    async def clear(self, tenant_id: TenantId, batch_id: UUID, *, limit: int) -> int:
+        await self._reach()
+        kept = self._kept.get((tenant_id, batch_id))
+        old = [] if kept is None or not kept.batch.ended else sorted(kept.results)[:limit]
+        for line in old:
+            assert kept is not None
+            del kept.results[line]
+        return len(old)
 
     async def cancel(self, tenant_id: TenantId, batch_id: UUID) -> Batch | None:
         await self._reach()

@@ -104,7 +104,18 @@ class Batches:
         batch = None if known is None else await self._rows.find(tenant_id, known)
         if batch is None:
             raise _no_batch(name)
+        if batch.status == "validating":
+            await self._look_after(batch)
         return batch
+
+    async def _look_after(self, batch: Batch) -> None:
+        """A job can be cancelled as such while it waits, and then nobody else would end the batch."""
+        try:
+            job = await self._jobs.get(batch.tenant_id, batch.spec.job_id)
+        except NotFound:
+            return
+        if job.state == "cancelled":
+            await self._jobs.enqueue(_dead_job_of(batch))
 
     async def list(self, tenant_id: TenantId, *, after: str | None = None, limit: int = 20) -> BatchPage:
         """The newest first. Raises InvalidRequest, StoreUnavailable."""
@@ -187,7 +198,7 @@ def _dead_job_of(batch: Batch) -> NewJob:
         principal=batch.spec.principal,
         input=batch.spec.job_id.hex.encode(),
         subject=batch.public_id,
-        dedup=f"overdue-{batch.id.hex}",
+        dedup=batch.id.hex,
     )
 
 

@@ -67,8 +67,12 @@ class BatchRows(Protocol):
         refused: UUID | None = None,
         keep_s: float,
     ) -> Batch | None:
-        """In one transaction: it has ended, its results are deleted, and these drafts of files (see
-        tenfold.inference.files) are whole, for so long. None: it has ended already, and nothing is changed."""
+        """In one transaction: it has ended, and these drafts of files (see tenfold.inference.files) are whole, for so
+        long. None: it has ended already, and nothing is changed."""
+        ...
+
+    async def clear(self, tenant_id: TenantId, batch_id: UUID, *, limit: int) -> int:
+        """Deletes up to so many results of one that has ended; how many there were."""
         ...
 
     async def cancel(self, tenant_id: TenantId, batch_id: UUID) -> Batch | None:

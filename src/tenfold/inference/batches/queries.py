@@ -79,7 +79,11 @@ UPDATE batches SET status = $3, errors = $4, output_file_id = $5, error_file_id 
 WHERE tenant_id = $1 AND id = $2 AND ended_at IS NULL RETURNING TRUE
 """
 
-DELETE_RESULTS = "DELETE FROM batch_results WHERE tenant_id = $1 AND batch_id = $2"
+CLEAR = """
+DELETE FROM batch_results WHERE tenant_id = $1 AND batch_id = $2 AND line IN (
+    SELECT line FROM batch_results WHERE tenant_id = $1 AND batch_id = $2 ORDER BY line LIMIT $3)
+AND EXISTS (SELECT FROM batches WHERE tenant_id = $1 AND id = $2 AND ended_at IS NOT NULL)
+"""
 
 CANCEL = """
 UPDATE batches SET
@@ -190,8 +194,11 @@ class PostgresBatchRows:
                 if draft is not None:
                     name = f"batch_{batch_id.hex}_{what}.jsonl"
                     await tx.fetchrow(FINISH_FILE, tenant_id, draft, name, BATCH_OUTPUT, keep_s)
-            await tx.execute(DELETE_RESULTS, tenant_id, batch_id)
             return await _told(tx, tenant_id, batch_id)
+
+    async def clear(self, tenant_id: TenantId, batch_id: UUID, *, limit: int) -> int:
+        async with self._store.tenant(tenant_id) as tx:
+            return int((await tx.execute(CLEAR, tenant_id, batch_id, limit)).rpartition(" ")[2])
 
     async def cancel(self, tenant_id: TenantId, batch_id: UUID) -> Batch | None:
         async with self._store.tenant(tenant_id) as tx:

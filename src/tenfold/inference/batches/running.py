@@ -37,6 +37,7 @@ from tenfold.webhooks.types import Event
 logger = logging.getLogger(__name__)
 
 _LAPSED_AT_ONCE = 500  # lines in one transaction
+_CLEARED_AT_ONCE = 2000
 
 
 class BatchEnd:
@@ -71,7 +72,9 @@ class BatchEnd:
         return ended
 
     async def told(self, batch: Batch) -> Result:
-        """What the job of an ended batch leaves. Raises StoreUnavailable."""
+        """What the job of an ended batch leaves; what it needs no more is deleted. Raises StoreUnavailable."""
+        while await self._rows.clear(batch.tenant_id, batch.id, limit=_CLEARED_AT_ONCE):
+            pass
         counts = {"total": batch.total, "completed": batch.completed, "failed": batch.failed}
         event = Event(type=f"batch.{batch.status}", resource=batch.public_id, data={})
         output = json.encode({"id": batch.public_id, "status": batch.status, "request_counts": counts})
@@ -224,9 +227,12 @@ class DeadBatchHandler:
         if batch is None:
             return Result()
         if not batch.ended:
+            why = await self._why(tenant_id, dead_id)
+            if why.code == "cancelled":
+                batch = _there(await self._rows.cancel(tenant_id, batch.id))
+        if not batch.ended:
             cancelled = batch.cancelling_at is not None
-            errors = [] if cancelled else [await self._why(tenant_id, dead_id)]
-            batch = await self._ending.end(batch, "cancelled" if cancelled else "failed", errors)
+            batch = await self._ending.end(batch, "cancelled" if cancelled else "failed", [] if cancelled else [why])
         return await self._ending.told(batch)
 
     async def _batch(self, tenant_id: TenantId, name: str, dead_id: UUID) -> Batch | None:
@@ -241,9 +247,15 @@ class DeadBatchHandler:
         try:
             dead = await self._jobs.get(tenant_id, dead_id)
         except NotFound:
-            return LineError(code="overdue", message="The batch was not done in its window.")
+            return _overdue()
+        if dead.state not in ("failed", "cancelled"):
+            return _overdue()
         told = dead.error_message or "The batch was broken off. Create it again."
         return LineError(code=dead.error_code or dead.state, message=told)
+
+
+def _overdue() -> LineError:
+    return LineError(code="overdue", message="The batch was not done in its window.")
 
 
 def _there(batch: Batch | None) -> Batch:

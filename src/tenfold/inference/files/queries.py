@@ -58,18 +58,24 @@ WHERE c.tenant_id = $1 AND c.file_id = $2 AND c.number >= $3 AND c.number < $3 +
 ORDER BY c.number
 """
 
-REMOVE = f"DELETE FROM files f WHERE tenant_id = $1 AND id = $2 AND NOT {_IN_USE} RETURNING TRUE"  # noqa: S608
-
 IS_THERE = f"SELECT TRUE FROM files WHERE tenant_id = $1 AND id = $2 AND {_SEEN}"  # noqa: S608
 
-EXPIRE = f"""
-WITH old AS MATERIALIZED (
-    SELECT id FROM files f WHERE tenant_id = $1 AND expires_at <= now() AND NOT {_IN_USE}
-    ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM files f USING old WHERE f.tenant_id = $1 AND f.id = old.id RETURNING 1
-)
-SELECT count(*) FROM gone
+# A file may be large: it is hidden first, then its content goes in pieces, and then it is gone. One that is left half
+# way has expired.
+HIDE = f"""
+UPDATE files f SET whole = false, expires_at = now() WHERE tenant_id = $1 AND id = $2 AND NOT {_IN_USE} RETURNING TRUE
+"""  # noqa: S608
+
+DELETE_CHUNKS = """
+DELETE FROM file_chunks WHERE tenant_id = $1 AND file_id = $2 AND number IN (
+    SELECT number FROM file_chunks WHERE tenant_id = $1 AND file_id = $2 ORDER BY number LIMIT 200)
+RETURNING TRUE
+"""
+
+DELETE = "DELETE FROM files WHERE tenant_id = $1 AND id = $2 RETURNING TRUE"
+
+EXPIRED = f"""
+SELECT id FROM files f WHERE tenant_id = $1 AND expires_at <= now() AND NOT {_IN_USE} ORDER BY expires_at LIMIT $2
 """  # noqa: S608
 
 TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
@@ -125,11 +131,22 @@ class PostgresFileRows:
 
     async def remove(self, tenant_id: TenantId, file_id: UUID) -> Removal:
         async with self._store.tenant(tenant_id) as tx:
-            there = await tx.fetchval(IS_THERE, tenant_id, file_id)
-            gone = await tx.fetchval(REMOVE, tenant_id, file_id)
-        if gone is None:
-            return "none" if there is None else "in_use"
-        return "none" if there is None else "gone"
+            there = await tx.fetchval(IS_THERE, tenant_id, file_id) is not None
+            hidden = await tx.fetchval(HIDE, tenant_id, file_id) is not None
+        if hidden:
+            await self._delete(tenant_id, file_id)
+        elif there:
+            return "in_use"
+        return "gone" if there else "none"
+
+    async def _delete(self, tenant_id: TenantId, file_id: UUID) -> bool:
+        """One that nobody sees. False: it is gone already."""
+        some = True
+        while some:
+            async with self._store.tenant(tenant_id) as tx:
+                some = await tx.fetchval(DELETE_CHUNKS, tenant_id, file_id) is not None
+        async with self._store.tenant(tenant_id) as tx:
+            return await tx.fetchval(DELETE, tenant_id, file_id) is not None
 
     async def tenants_expired(self) -> list[TenantId]:
         found: list[TenantId] = []
@@ -141,9 +158,9 @@ class PostgresFileRows:
         return found
 
     async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
-        async with self._store.tenant(tenant_id) as tx:
-            count: int = await tx.fetchval(EXPIRE, tenant_id, limit)
-        return count
+        async with self._store.tenant(tenant_id, readonly=True) as tx:
+            old = [row["id"] for row in await tx.fetch(EXPIRED, tenant_id, limit)]
+        return sum([await self._delete(tenant_id, file_id) for file_id in old])
 
 
 def _file(row: Row) -> File:
