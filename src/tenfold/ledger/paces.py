@@ -24,7 +24,8 @@ FROM (
         SELECT latency_ms, output_tokens, model_asked, status, cache, operation, provider
         FROM receipts WHERE tenant_id = $1 AND at > now() - interval '7 days' ORDER BY at DESC LIMIT 5000
     ) newest
-    WHERE model_asked = $2 AND operation = 'chat' AND status = 'ok' AND cache <> 'hit' AND provider IS NOT NULL
+    WHERE model_asked = $2 AND operation = 'chat' AND status = 'ok' AND http_status = 200
+      AND cache <> 'hit' AND provider IS NOT NULL
     LIMIT 500
 ) of_model
 """
