@@ -173,7 +173,7 @@ class Responses:
     async def _as_its_job_is(self, row: StoredResponse) -> StoredResponse:
         """Its job may have died, or never have been: then the response has failed, and nobody waits for ever."""
         tenant_id = row.tenant_id
-        error: TenfoldError | None = None
+        error: TenfoldError | None = TenfoldError("The response was accepted, and its work was lost.")
         status: Status = "failed"
         died = False
         try:
@@ -181,12 +181,11 @@ class Responses:
         except NotFound:
             if self.age_s(row) < LOST_AFTER_S:
                 return row
-            error = TenfoldError("The response was accepted, and its work was lost.")
         else:
             if job.state == "failed":
                 error, died = died_of(job.error_code, job.error_message), True
             elif job.state == "cancelled":
-                status = "cancelled"
+                status, error = "cancelled", None
             elif job.state != "done":
                 return row
         await self._rows.finish(tenant_id, row.id, status, failed_object(self.codec, row, error), died=died)

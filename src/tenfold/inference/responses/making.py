@@ -94,8 +94,8 @@ class Making:
         if options.idempotency_key is not None:
             key, request_hash = key_digest(options.idempotency_key), hashlib.sha256(sent).digest()
             response_id = await self._id_of(tenant_id, key, request_hash, store=store) or response_id
-        items = json.encode(self.codec.input_items(request, public_id(response_id)))
-        if store and len(items) > self._max_input_bytes:
+        items = json.encode(self.codec.input_items(request, public_id(response_id))) if store else b""
+        if len(items) > self._max_input_bytes:
             raise TooLarge(
                 f"The input is larger than {self._max_input_bytes} bytes, the most that is stored. Send it with"
                 " `store: false`."
