@@ -56,6 +56,7 @@ async def test_old_dead_letters_are_told_of_when_there_are_more(clock: FakeClock
     clock.advance(3600)
     await watch.look()
     assert told[1:] == [[(OTHER.tenant_id, 1)]]
+    assert watch.count == 2
     for tenant_id in (ACME.tenant_id, OTHER.tenant_id):
         for job_id in await rows.failed_ids(tenant_id, kind=None, limit=9):
             await rows.discard(tenant_id, job_id)

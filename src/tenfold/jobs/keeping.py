@@ -56,6 +56,7 @@ class DeadLetterWatch:
         self._older_than_s = older_than_s
         self._every_s = every_s
         self._told: dict[object, int] = {}  # by tenant, how many
+        self.count = 0  # of all tenants, when it looked last
 
     async def run(self) -> None:
         while True:
@@ -70,6 +71,7 @@ class DeadLetterWatch:
     async def look(self) -> None:
         """Raises StoreUnavailable, and what `alert` raises; then it is told again."""
         found = await self._rows.dead_letters(older_than_s=self._older_than_s)
+        self.count = sum(one.count for one in found)
         counts: dict[object, int] = {one.tenant_id: one.count for one in found}
         more = [one for one in found if one.count > self._told.get(one.tenant_id, 0)]
         if more or (self._told and not found):
