@@ -78,6 +78,7 @@ class Ledger:
         """Has a journal of its own."""
         self.receipts += self._admission.journal.receipts
         self._admission.journal.receipts.clear()
+        self._admission.journal.drafts.clear()
 
     def _find(self, receipt_id: UUID) -> None:
         if self.missing:
