@@ -432,6 +432,9 @@ async def test_a_process_that_stops_lets_its_followers_go() -> None:
         house.resource.stop()
         with pytest.raises(httpx2.RemoteProtocolError):
             await anext(events)
+        with pytest.raises(openai.InternalServerError, match="stopping"):
+            await begin(house, stream=True)
+        assert len(house.rows) == 1
 
 
 async def test_only_what_was_made_as_a_stream_can_be_streamed() -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import json
 
 from tenfold.core.call import Call, CallOptions
-from tenfold.core.errors import InvalidRequest, TenfoldError
+from tenfold.core.errors import InvalidRequest, Overloaded, TenfoldError
 from tenfold.core.headers import header_lines
 from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
@@ -64,10 +64,14 @@ class ResponsesResource:
         self._models = models
         self._max_body_bytes = max_body_bytes
         self._quiet_s = quiet_s
-        self._stopped = asyncio.Event()
+        self._stopped = False
+        self._followers: set[asyncio.Future[None]] = set()  # each is done when its client is to go elsewhere
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        for follower in self._followers:
+            if not follower.done():
+                follower.set_result(None)
 
     async def handle(self, request: Request, principal: Principal) -> None:
         """Raises TenfoldError, ClientGone, CancelledError."""
@@ -103,6 +107,8 @@ class ResponsesResource:
         if later:
             await self._accept_later(request, principal, asked, options)
         elif asked.echo.background:
+            if asked.stream:
+                self._check_stopped()
             row = await self._accepted(principal, asked, options, somebody_waits=asked.stream)
             if row.stream:
                 await self._follow(request, row, -1)
@@ -160,6 +166,7 @@ class ResponsesResource:
         query = query_of(request.query)
         row = await self._responses.get(principal.tenant_id, name)
         if query.get("stream", "false").lower() == "true":
+            self._check_stopped()
             after = number_of(query, "starting_after", -1)
             await self._responses.check_followed(row)
             await self._follow(request, row, after)
@@ -191,15 +198,26 @@ class ResponsesResource:
     async def _follow(self, request: Request, row: StoredResponse, after: int) -> None:
         """To the end of it, or until the client leaves: the response is made all the same."""
         sender = request.stream(200, respond.EVENT_STREAM + _ids())
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._stopped:
+            stopped.set_result(None)
+        self._followers.add(stopped)
         try:
             events = self._responses.follow(row, after=after)
-            async with aclosing(_until(self._stopped, events, self._quiet_s)) as frames:
+            async with aclosing(_until(stopped, events, self._quiet_s)) as frames:
                 async for frame in frames:
                     await sender.send_bytes(_COMMENT if frame is None else frame)
         except (TenfoldError, _Stopped):  # deleted, the database away: the client must see that this is not all
             request.abort()
+        finally:
+            self._followers.discard(stopped)
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _check_stopped(self) -> None:
+        """Raises Overloaded: another process is to be followed on."""
+        if self._stopped:
+            raise Overloaded("This process is stopping. Try again.", retry_after_s=1)
 
     def _soon(self, row: StoredResponse) -> str:
         """In a tenth of the time it has taken so far, as whoever waits longer can wait longer."""
@@ -214,28 +232,26 @@ class _Stopped(Exception):
 
 
 async def _until(
-    stopped: asyncio.Event, frames: AsyncGenerator[bytes, None], quiet_s: float
+    stopped: asyncio.Future[None], frames: AsyncGenerator[bytes, None], quiet_s: float
 ) -> AsyncGenerator[bytes | None, None]:
     """None for each time that so long nothing came. Raises _Stopped."""
-    end = asyncio.create_task(stopped.wait(), name="responses-stopped")
     waiting = asyncio.create_task(_next(frames), name="responses-follow")
     try:
         while True:
-            await asyncio.wait((waiting, end), timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, stopped), timeout=quiet_s, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 frame = waiting.result()
                 if frame is None:
                     return
                 yield frame
                 waiting = asyncio.create_task(_next(frames), name="responses-follow")
-            elif end.done():
+            elif stopped.done():
                 raise _Stopped
             else:
                 yield None
     finally:
-        for task in (waiting, end):
-            task.cancel()
-        await asyncio.gather(waiting, end, return_exceptions=True)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
         await frames.aclose()
 
 
