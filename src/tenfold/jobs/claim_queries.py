@@ -6,7 +6,7 @@ from uuid import UUID
 from tenfold.core.clock import Clock, SystemClock
 from tenfold.core.ids import TenantId
 from tenfold.jobs.hints import SOME_READY, Hints, of_job
-from tenfold.jobs.read_queries import STATE, WORK, PostgresJobReads, state_of, work_of
+from tenfold.jobs.read_queries import QUEUED, STATE, WORK, PostgresJobReads, state_of, work_of
 from tenfold.jobs.rules import Turn, aged_among, allot, follow_up
 from tenfold.jobs.steps import end_held, insert
 from tenfold.jobs.types import AGED_S, MAX_CRASHES, SUSPECT_CRASHES, SUSPECT_S, QueueState, Result, Room, Work
@@ -16,13 +16,10 @@ CLOCK = TenantId(UUID(int=0))  # whose row of job_turns is the clock
 MAX_DUE = 1000  # that become ready with one heartbeat
 LONG_S = 0.05
 
-# Claims come one after the other, so that each sees the turns the last one left. They read by index alone: what the
-# planner learnt of the table while it was empty must not hold when it is full. What is lost of a claim with the server,
-# is as if it had not been: nothing has to be flushed.
+# Claims come one after the other, so that each sees the turns the last one left. What is lost of a claim with the
+# server, is as if it had not been: nothing has to be flushed.
 LOCK_CLAIMS = """
-SELECT pg_advisory_xact_lock(hashtextextended('tenfold.job_claims', 0)), set_config('enable_seqscan', 'off', true),
-       set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true),
-       set_config('synchronous_commit', 'off', true)
+SELECT pg_advisory_xact_lock(hashtextextended('tenfold.job_claims', 0)), set_config('synchronous_commit', 'off', true)
 """
 LAZY = "SELECT set_config('synchronous_commit', 'off', true)"
 
@@ -72,28 +69,26 @@ SELECT first.*, (SELECT count(*) FROM (SELECT FROM job_queue q WHERE q.tenant_id
                                        LIMIT $2) r) AS ready
 FROM first
 """  # noqa: S608  (the condition is the one above)
+# What is joined by its place in the table cannot be joined by reading all of it, whatever the planner thinks.
 TAKE = f"""
 WITH allotted AS (
     SELECT * FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::float8[], $6::integer[])
          AS a (tenant_id, most, most_aged, turn, weight)
 ), aged AS MATERIALIZED (
-    SELECT a.tenant_id, c.job_id FROM allotted a CROSS JOIN LATERAL (
-        SELECT q.job_id FROM job_queue q
+    SELECT c.* FROM allotted a CROSS JOIN LATERAL (
+        SELECT q.tenant_id, q.job_id, q.ctid AS place FROM job_queue q
         WHERE q.tenant_id = a.tenant_id AND q.run_at <= now() - make_interval(secs => $7) AND {_READY}
-        ORDER BY q.run_at, q.job_id LIMIT a.most_aged) c
+        ORDER BY q.run_at, q.job_id LIMIT a.most_aged FOR UPDATE OF q SKIP LOCKED) c
 ), usual AS MATERIALIZED (
-    SELECT a.tenant_id, c.job_id FROM allotted a CROSS JOIN LATERAL (
-        SELECT q.job_id FROM job_queue q
+    SELECT c.* FROM allotted a CROSS JOIN LATERAL (
+        SELECT q.tenant_id, q.job_id, q.ctid AS place FROM job_queue q
         WHERE q.tenant_id = a.tenant_id AND {_READY} AND q.job_id NOT IN (SELECT g.job_id FROM aged g)
         ORDER BY q.priority DESC, q.job_id
-        LIMIT a.most - (SELECT count(*) FROM aged g WHERE g.tenant_id = a.tenant_id)) c
-), locked AS MATERIALIZED (
-    SELECT q.tenant_id, q.job_id FROM (TABLE aged UNION ALL TABLE usual) c
-    JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id FOR UPDATE OF q SKIP LOCKED
+        LIMIT a.most - (SELECT count(*) FROM aged g WHERE g.tenant_id = a.tenant_id) FOR UPDATE OF q SKIP LOCKED) c
 ), taken AS (
-    UPDATE job_queue q SET holder = $8, claimed_at = now(), fence = fence + 1, attempts = attempts + 1
-    FROM locked l WHERE q.tenant_id = l.tenant_id AND q.job_id = l.job_id AND q.holder IS NULL
-    RETURNING q.tenant_id, q.job_id
+    UPDATE job_queue SET holder = $8, claimed_at = now(), fence = fence + 1, attempts = attempts + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM aged UNION ALL SELECT place FROM usual)) AND holder IS NULL
+    RETURNING tenant_id, job_id
 ), moved AS (
     INSERT INTO job_turns AS t (tenant_id, turn, weight, claimed)
     SELECT a.tenant_id, a.turn + n.jobs::float8 / a.weight, a.weight, n.jobs
@@ -105,8 +100,7 @@ SELECT tenant_id, job_id FROM taken
 """  # noqa: S608
 # The tenants' part of what was claimed, all tenants in one statement.
 CLAIMED = f"""
-SELECT {WORK} FROM tenfold.claimed_jobs($1, $2) j
-JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id WHERE q.holder = $3
+SELECT {WORK} FROM tenfold.claimed_jobs($1, $2) j {QUEUED} WHERE q.holder = $3
 """  # noqa: S608
 
 BEAT = """
@@ -119,10 +113,10 @@ ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, busy = excluded.busy, end
 """
 DUE = """
 WITH now_due AS (
-    SELECT tenant_id, job_id FROM job_queue WHERE NOT due AND run_at <= now() AND crashes < $2
+    SELECT ctid AS place FROM job_queue WHERE NOT due AND run_at <= now() AND crashes < $2
     ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), due AS (
-    UPDATE job_queue q SET due = TRUE FROM now_due d WHERE q.tenant_id = d.tenant_id AND q.job_id = d.job_id RETURNING 1
+    UPDATE job_queue SET due = TRUE WHERE ctid = ANY (ARRAY(SELECT place FROM now_due)) RETURNING 1
 )
 SELECT count(*) FROM due
 """
@@ -170,7 +164,7 @@ class PostgresClaims(PostgresJobReads):
         self._suspects = False  # whether there were any of late
 
     async def claim(self, holder: UUID, kinds: Collection[str], *, limit: int, room: Room | None = None) -> list[Work]:
-        async with self._store.directory() as tx:
+        async with self._store.directory(by_index=True) as tx:
             await tx.fetchrow(LOCK_CLAIMS)
             taken: list[Row] = []
             if self._suspects:
@@ -180,12 +174,12 @@ class PostgresClaims(PostgresJobReads):
         if not taken:
             return []
         tenants, jobs = [row["tenant_id"] for row in taken], [row["job_id"] for row in taken]
-        async with self._store.directory(readonly=True) as tx:
+        async with self._store.directory(readonly=True, by_index=True) as tx:
             rows = await tx.fetch(CLAIMED, tenants, jobs, holder)
         return sorted(map(work_of, rows), key=lambda work: (-work.job.priority, work.job.id))
 
     async def beat(self, holder: UUID, *, slots: int, busy: int, ended: int) -> QueueState:
-        async with self._store.directory() as tx:
+        async with self._store.directory(by_index=True) as tx:
             await tx.execute(LAZY)
             await tx.execute(BEAT, holder, slots, busy, ended)
             self._suspects = await tx.fetchval(SUSPECTS, SUSPECT_CRASHES)
@@ -205,7 +199,7 @@ class PostgresClaims(PostgresJobReads):
         return self._state
 
     async def leave(self, holder: UUID) -> None:
-        async with self._store.directory() as tx:
+        async with self._store.directory(by_index=True) as tx:
             await tx.execute(LEAVE, holder)
             free = await tx.fetchval(FREE, holder)
         if free:
@@ -214,7 +208,7 @@ class PostgresClaims(PostgresJobReads):
     async def take_over(self, *, dead_after_s: float, then: Callable[[str], str | None]) -> int:
         """A worker is dead when its sign of life stayed the same for so long by this process's own clock, under its
         eyes: where the database's clock jumps, or it was away, nobody dies of it."""
-        async with self._store.directory(readonly=True) as tx:
+        async with self._store.directory(readonly=True, by_index=True) as tx:
             signs = {row["id"]: row["seen_at"] for row in await tx.fetch(WATCH)}
         now_s = self._clock.monotonic_s()
         if now_s - self._looked_s > dead_after_s / 2:
@@ -235,7 +229,7 @@ class PostgresClaims(PostgresJobReads):
     async def _inherit(self, worker: UUID, sign: object, then: Callable[[str], str | None]) -> int:
         """Of several that take over at once each job has one; what one of them leaves behind has no worker's row any
         more, and is found again."""
-        async with self._store.directory() as tx:
+        async with self._store.directory(by_index=True) as tx:
             if sign is not None and not await tx.fetchval(BURY, worker, sign):
                 return 0  # it lives, or another has seen to it
             free: int = await tx.fetchval(CRASHED, worker, MAX_CRASHES, SUSPECT_CRASHES)
@@ -256,7 +250,7 @@ class PostgresClaims(PostgresJobReads):
         kind = then(work.job.kind)
         after = () if kind is None else (follow_up(kind, work.principal, job_id, work.job.subject),)
         message = f"Its worker died {work.job.crashes + 1} times while it ran. Redrive it once the cause is mended."
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             await tx.execute(COUNT_CRASH, tenant_id, job_id, worker, work.fence)
             if not await end_held(tx, work, worker, "failed", Result(), code="poison", message=message):
                 return False

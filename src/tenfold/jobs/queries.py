@@ -112,7 +112,7 @@ class PostgresJobRows(PostgresClaims):
         asked = list({new.id: new for new in jobs}.values())
         at_once = [new for new in asked if holder is not None and begins_at_once(new)]
         later = [new for new in asked if holder is None or not begins_at_once(new)]
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             there = await insert(tx, tenant_id, at_once, holder=holder, weight=None if later else weight)
             there |= await self._add_far(tx, tenant_id, later, weight, most, most_bytes)
             missing = [new for new in asked if new.id not in there]
@@ -156,7 +156,7 @@ class PostgresJobRows(PostgresClaims):
 
     async def finish(self, work: Work, holder: UUID, state: Ended, result: Result, **error: str) -> bool:
         tenant_id, job_id = work.job.tenant_id, work.job.id
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             if not await end_held(tx, work, holder, state, result, **error):
                 return False
             added = await insert(tx, tenant_id, result.then)
@@ -168,7 +168,7 @@ class PostgresJobRows(PostgresClaims):
 
     async def retry(self, work: Work, holder: UUID, delay_s: float, *, cost_nano: int, code: str, message: str) -> bool:
         tenant_id, job_id = work.job.tenant_id, work.job.id
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             error = cost_nano, code, message, SUSPECT_CRASHES
             done = await tx.fetchval(RETRY, tenant_id, job_id, holder, work.fence, delay_s, *error)
         if done and delay_s <= 0:
@@ -176,7 +176,7 @@ class PostgresJobRows(PostgresClaims):
         return bool(done)
 
     async def give_back(self, work: Work, holder: UUID) -> bool:
-        async with self._store.directory() as tx:
+        async with self._store.directory(by_index=True) as tx:
             done = await tx.fetchval(GIVE_BACK, work.job.tenant_id, work.job.id, holder, work.fence)
         if done:
             await self._hints.send([SOME_READY])
@@ -187,14 +187,14 @@ class PostgresJobRows(PostgresClaims):
     ) -> bool:
         tenant_id, job_id = work.job.tenant_id, work.job.id
         kinds, datas = [kind for kind, _ in events], [data for _, data in events]
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             told = await tx.fetchval(TELL, tenant_id, job_id, holder, work.fence, after, progress, kinds, datas)
         if told:
             await self._hints.send([of_job(tenant_id, job_id)])
         return bool(told)
 
     async def cancel(self, tenant_id: TenantId, job_id: UUID, *, then: Sequence[NewJob] = ()) -> Job | None:
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             place = await tx.fetchrow(PLACE, tenant_id, job_id)
             if place is not None and place["holder"] is None:
                 await end_waiting(tx, tenant_id, asked_of(place))
@@ -208,7 +208,7 @@ class PostgresJobRows(PostgresClaims):
         return None if row is None else job_of(row)
 
     async def redrive(self, tenant_id: TenantId, job_id: UUID) -> Job | None:
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             if not await tx.fetchval(REDRIVE, tenant_id, job_id):
                 return None
             row = await tx.fetchrow(FIND, tenant_id, job_id)
@@ -216,10 +216,10 @@ class PostgresJobRows(PostgresClaims):
         return None if row is None else job_of(row)
 
     async def discard(self, tenant_id: TenantId, job_id: UUID) -> bool:
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             return await tx.fetchval(DISCARD, tenant_id, job_id) is not None
 
     async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
-        async with self._store.tenant(tenant_id) as tx:
+        async with self._store.tenant(tenant_id, by_index=True) as tx:
             expired: int = await tx.fetchval(EXPIRE, tenant_id, limit)
         return expired

@@ -20,7 +20,13 @@ TOLD = """j.tenant_id, j.id, j.kind, j.subject, j.priority, j.created_at, j.ende
     j.asked->'facts' AS facts, j.error_message, j.version + coalesce(q.fence, j.fence) AS version,
     extract(epoch FROM now() - q.claimed_at)::float8 AS running_s"""
 WORK = f"{TOLD}, q.fence, j.asked::text AS asked, j.input, j.events"
-_FROM = "FROM jobs j LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id"
+# OFFSET 0: one look by the key for each job, never a join that reads the whole queue.
+QUEUED = """
+LEFT JOIN LATERAL (
+    SELECT * FROM job_queue WHERE tenant_id = j.tenant_id AND job_id = j.id OFFSET 0
+) q ON TRUE
+"""
+_FROM = f"FROM jobs j {QUEUED}"
 
 FIND = f"SELECT {TOLD} {_FROM} WHERE j.tenant_id = $1 AND j.id = $2"
 KNOWN = f"""
@@ -29,12 +35,18 @@ SELECT {TOLD}, j.dedup {_FROM} WHERE j.tenant_id = $1 AND (
     OR j.id IN (SELECT o.id FROM unnest($3::text[], $4::text[]) AS a (kind, dedup)
                 JOIN jobs o ON o.tenant_id = $1 AND o.kind = a.kind AND o.dedup = a.dedup))
 """  # noqa: S608
-PAGE = f"""
+_PAGE = f"""
 SELECT {TOLD} {_FROM}
 WHERE j.tenant_id = $1 AND ($2::uuid IS NULL OR j.id < $2) AND ($3::text IS NULL OR j.kind = $3)
-  AND ($4::text IS NULL OR j.state = $4) AND ($5::boolean IS NULL OR (q.holder IS NOT NULL) = $5)
-ORDER BY j.id DESC LIMIT $6
 """
+PAGE = _PAGE + "ORDER BY j.id DESC LIMIT $4"
+# $6: of those that are queued whether they run.
+PAGE_OF = (
+    _PAGE
+    + """
+AND j.state = $5 AND ($6::boolean IS NULL OR (q.holder IS NOT NULL) = $6) ORDER BY j.id DESC LIMIT $4
+"""
+)
 WORK_OF = f"SELECT {WORK} {_FROM} WHERE j.tenant_id = $1 AND j.id = $2 AND q.holder = $3"
 RESULT = "SELECT result FROM jobs WHERE tenant_id = $1 AND id = $2 AND state = 'done'"
 INPUT = "SELECT input FROM jobs WHERE tenant_id = $1 AND id = $2 AND state IN ('queued', 'failed')"
@@ -76,57 +88,61 @@ class PostgresJobReads:
         self._store = store
 
     async def work(self, tenant_id: TenantId, job_id: UUID, holder: UUID) -> Work | None:
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             row = await tx.fetchrow(WORK_OF, tenant_id, job_id, holder)
         return None if row is None else work_of(row)
 
     async def find(self, tenant_id: TenantId, job_id: UUID) -> Job | None:
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             row = await tx.fetchrow(FIND, tenant_id, job_id)
         return None if row is None else job_of(row)
 
     async def result(self, tenant_id: TenantId, job_id: UUID) -> bytes | None:
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             found: bytes | None = await tx.fetchval(RESULT, tenant_id, job_id)
         return found
 
     async def input(self, tenant_id: TenantId, job_id: UUID) -> bytes | None:
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             found: bytes | None = await tx.fetchval(INPUT, tenant_id, job_id)
         return found
 
     async def page(
         self, tenant_id: TenantId, *, state: State | None, kind: str | None, before: UUID | None, limit: int
     ) -> list[Job]:
-        stands, held = ("queued", state == "running") if state in ("queued", "running") else (state, None)
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
-            return [job_of(row) for row in await tx.fetch(PAGE, tenant_id, before, kind, stands, held, limit)]
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
+            if state is None:
+                rows = await tx.fetch(PAGE, tenant_id, before, kind, limit)
+            else:
+                stands, runs = ("queued", state == "running") if state in ("queued", "running") else (state, None)
+                rows = await tx.fetch(PAGE_OF, tenant_id, before, kind, limit, stands, runs)
+        return [job_of(row) for row in rows]
 
     async def events(self, tenant_id: TenantId, job_id: UUID, *, after: int, limit: int) -> list[JobEvent]:
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             rows = await tx.fetch(EVENTS, tenant_id, job_id, after, limit)
         return [JobEvent(seq=row["seq"], kind=row["kind"], data=row["data"]) for row in rows]
 
     async def failed_ids(self, tenant_id: TenantId, *, kind: str | None, limit: int) -> list[UUID]:
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             return [row["id"] for row in await tx.fetch(FAILED, tenant_id, kind, limit)]
 
     async def state(self, tenant_id: TenantId | None) -> QueueState:
         if tenant_id is None:
-            async with self._store.directory(readonly=True) as tx:
+            async with self._store.directory(readonly=True, by_index=True) as tx:
                 return state_of(await tx.fetchrow(STATE, None))
-        async with self._store.tenant(tenant_id, readonly=True) as tx:
+        async with self._store.tenant(tenant_id, readonly=True, by_index=True) as tx:
             dead: int = await tx.fetchval(DEAD, tenant_id)
             return state_of(await tx.fetchrow(STATE, tenant_id), dead)
 
     async def held(self, holder: UUID) -> list[Held]:
-        async with self._store.directory(readonly=True) as tx:
+        async with self._store.directory(readonly=True, by_index=True) as tx:
             return [Held(**dict(row)) for row in await tx.fetch(HELD, holder)]
 
     async def dead_letters(self, *, older_than_s: float) -> list[DeadLetters]:
         found: list[DeadLetters] = []
         last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
+        async with self._store.directory(readonly=True, by_index=True) as tx:
             while (among := [row["id"] for row in await tx.fetch(TENANTS, last)]) and len(found) < MOST_DEAD:
                 rows = await tx.fetch(DEAD_LETTERS, among, older_than_s)
                 found += [DeadLetters(**dict(row)) for row in rows]
@@ -136,7 +152,7 @@ class PostgresJobReads:
     async def tenants_expired(self) -> list[TenantId]:
         found: list[TenantId] = []
         last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
+        async with self._store.directory(readonly=True, by_index=True) as tx:
             while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
                 found += [TenantId(row[0]) for row in await tx.fetch(TENANTS_EXPIRED, among)]
                 last = among[-1]

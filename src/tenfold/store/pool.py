@@ -18,6 +18,7 @@ from tenfold.store.transaction import PoolConnection, ReadTransaction, Transacti
 
 _PING_TIMEOUT_S = 1.0
 _NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS h (channel, payload)"
+_BY_INDEX = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
 _ACCESS_MODE = {False: "", True: " READ ONLY"}
 
 
@@ -86,28 +87,39 @@ class Store:
 
     @overload
     def tenant(
-        self, tenant_id: TenantId, *, readonly: Literal[False] = False
+        self, tenant_id: TenantId, *, readonly: Literal[False] = False, by_index: bool = False
     ) -> AbstractAsyncContextManager[Transaction]: ...
     @overload
     def tenant(
-        self, tenant_id: TenantId, *, readonly: Literal[True]
+        self, tenant_id: TenantId, *, readonly: Literal[True], by_index: bool = False
     ) -> AbstractAsyncContextManager[ReadTransaction]: ...
-    def tenant(self, tenant_id: TenantId, *, readonly: bool = False) -> AbstractAsyncContextManager[ReadTransaction]:
+    def tenant(
+        self, tenant_id: TenantId, *, readonly: bool = False, by_index: bool = False
+    ) -> AbstractAsyncContextManager[ReadTransaction]:
         """One transaction that sees the rows of one tenant. Commits when the block ends, rolls back when it raises.
+        `by_index`: for tables that are empty now and long in a minute, where a plan that was made for the short one
+        must not stay.
 
         StoreUnavailable on leaving the block means that the outcome is unknown: writes carry a key that
         makes them safe to repeat."""
         # One round trip. A UUID is hex digits: nothing to escape.
         begin = f"BEGIN{_ACCESS_MODE[readonly]}; SET LOCAL tenfold.tenant_id = '{tenant_id.hex}'"
-        return self._unit_of_work(begin)
+        return self._unit_of_work(begin + _BY_INDEX if by_index else begin)
 
     @overload
-    def directory(self, *, readonly: Literal[False] = False) -> AbstractAsyncContextManager[Transaction]: ...
+    def directory(
+        self, *, readonly: Literal[False] = False, by_index: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]: ...
     @overload
-    def directory(self, *, readonly: Literal[True]) -> AbstractAsyncContextManager[ReadTransaction]: ...
-    def directory(self, *, readonly: bool = False) -> AbstractAsyncContextManager[ReadTransaction]:
+    def directory(
+        self, *, readonly: Literal[True], by_index: bool = False
+    ) -> AbstractAsyncContextManager[ReadTransaction]: ...
+    def directory(
+        self, *, readonly: bool = False, by_index: bool = False
+    ) -> AbstractAsyncContextManager[ReadTransaction]:
         """One transaction over the directory tables; tables of tenants show no rows and take none."""
-        return self._unit_of_work(f"BEGIN{_ACCESS_MODE[readonly]}")
+        begin = f"BEGIN{_ACCESS_MODE[readonly]}"
+        return self._unit_of_work(begin + _BY_INDEX if by_index else begin)
 
     # -- hints -------------------------------------------------------------------------------
 

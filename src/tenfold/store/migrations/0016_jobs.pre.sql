@@ -70,7 +70,7 @@ CREATE TABLE job_queue (
     claimed_at       timestamptz,
     cancel_requested boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, job_id)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX job_queue_ready ON job_queue (tenant_id, priority DESC, job_id) WHERE due AND holder IS NULL;
 CREATE INDEX job_queue_waited ON job_queue (tenant_id, run_at, job_id) WHERE due AND holder IS NULL;
 CREATE INDEX job_queue_later ON job_queue (run_at) WHERE NOT due;
