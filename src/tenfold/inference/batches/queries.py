@@ -79,9 +79,11 @@ UPDATE batches SET status = $3, errors = $4, output_file_id = $5, error_file_id 
 WHERE tenant_id = $1 AND id = $2 AND ended_at IS NULL RETURNING TRUE
 """
 
+# A bound and not a list of lines: whatever the planner believes of the table, it is one walk along the index.
 CLEAR = """
-DELETE FROM batch_results WHERE tenant_id = $1 AND batch_id = $2 AND line IN (
-    SELECT line FROM batch_results WHERE tenant_id = $1 AND batch_id = $2 ORDER BY line LIMIT $3)
+DELETE FROM batch_results WHERE tenant_id = $1 AND batch_id = $2 AND line <= (
+    SELECT max(line) FROM (SELECT line FROM batch_results WHERE tenant_id = $1 AND batch_id = $2
+                           ORDER BY line LIMIT $3) AS front)
 AND EXISTS (SELECT FROM batches WHERE tenant_id = $1 AND id = $2 AND ended_at IS NOT NULL)
 """
 

@@ -67,8 +67,9 @@ UPDATE files f SET whole = false, expires_at = now() WHERE tenant_id = $1 AND id
 """  # noqa: S608
 
 DELETE_CHUNKS = """
-DELETE FROM file_chunks WHERE tenant_id = $1 AND file_id = $2 AND number IN (
-    SELECT number FROM file_chunks WHERE tenant_id = $1 AND file_id = $2 ORDER BY number LIMIT 200)
+DELETE FROM file_chunks WHERE tenant_id = $1 AND file_id = $2 AND number <= (
+    SELECT max(number) FROM (SELECT number FROM file_chunks WHERE tenant_id = $1 AND file_id = $2
+                             ORDER BY number LIMIT 200) AS front)
 RETURNING TRUE
 """
 

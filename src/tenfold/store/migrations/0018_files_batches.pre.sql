@@ -26,6 +26,7 @@ CREATE TABLE file_chunks (
     PRIMARY KEY (tenant_id, file_id, number),
     FOREIGN KEY (tenant_id, file_id) REFERENCES files (tenant_id, id) ON DELETE CASCADE
 );
+ALTER TABLE file_chunks ALTER data SET STORAGE EXTERNAL; -- compressing takes three times as long as writing (13, 40 MB/s)
 ALTER TABLE file_chunks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE file_chunks FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON file_chunks USING (tenant_id = tenfold.tenant_id()) WITH CHECK (tenant_id = tenfold.tenant_id());
