@@ -189,7 +189,9 @@ async def test_openapi_names_the_routes_and_their_problems(api: httpx.AsyncClien
     assert set(described["paths"]) >= {"/api/v1/ask", "/api/v1/keys", "/api/v1/keys/{key_id}", "/api/v1/budgets"}
     ask = described["paths"]["/api/v1/ask"]["post"]
     assert {"200", "400", "401", "403", "429", "503"} <= set(ask["responses"])
-    assert "application/problem+json" in ask["responses"]["401"]["content"]
+    problem = ask["responses"]["401"]["content"]["application/problem+json"]["schema"]["$ref"]
+    assert problem == "#/components/schemas/Problem"
+    assert set(described["components"]["schemas"]["Problem"]["required"]) >= {"title", "status", "code", "request_id"}
     assert described["components"]["securitySchemes"]
 
 

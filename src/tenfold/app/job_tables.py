@@ -1,6 +1,7 @@
 """What can be set of durable work: one class for each table of `tenfold.toml`."""
 
 from ipaddress import ip_network
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -45,6 +46,11 @@ class FileSettings(Table):
 
 class BatchSettings(Table):
     concurrency: int = Field(16, ge=1, le=1024, description="Lines of one batch that are asked at once.")
+    provider_tier: Literal["never", "auto"] = Field(
+        "never",
+        description="Whether lines are handed over to the provider's own batch tier: `auto` = where the batch has a "
+        "day for it, and the price there is known.",
+    )
 
 
 class WebhookSettings(Table):

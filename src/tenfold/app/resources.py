@@ -4,7 +4,7 @@ rows; and what runs beside them.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from tenfold.app.background import Background
@@ -20,6 +20,7 @@ from tenfold.edge.responses import ResponsesCodec, ResponsesResource
 from tenfold.inference.background import BackgroundCaller
 from tenfold.inference.batches.calling import PathCaller
 from tenfold.inference.batches.handlers import Batches
+from tenfold.inference.batches.ports import BatchRows, Elsewhere
 from tenfold.inference.batches.queries import PostgresBatchRows
 from tenfold.inference.batches.running import BatchHandler, DeadBatchHandler
 from tenfold.inference.batches.types import KIND as BATCH
@@ -74,6 +75,7 @@ class Resources:
         router: Router,
         caller: BackgroundCaller,
         dialects: Dialects,
+        elsewhere: Callable[[BatchRows], Elsewhere | None] = lambda _rows: None,
     ) -> None:
         jobs = background.jobs
         self._clock = clock
@@ -105,17 +107,30 @@ class Resources:
         batch_rows = PostgresBatchRows(store)
         self._batches = Batches(batch_rows, self._files, jobs, outbox, endpoints)
         lines = WorkLimits(at_once=settings.batches.concurrency, max_line_bytes=settings.server.max_body_bytes)
-        self.events = JobEvents(jobs)
+        self._events = JobEvents(jobs)
+        self._responses = ResponsesResource(responses, pipeline, router, max_body_bytes=settings.server.max_body_bytes)
         self.routes: list[Resource] = [
-            self.events,
-            ResponsesResource(responses, pipeline, router, max_body_bytes=settings.server.max_body_bytes),
+            self._events,
+            self._responses,
             FilesResource(self._files),
             BatchesResource(self._batches),
         ]
         self.handlers: list[Handler] = [
-            CallJob(caller, {dialect.name: dialect for dialect in (dialects.openai, dialects.anthropic)}, outbox),
+            CallJob(
+                caller,
+                {dialect.name: dialect for dialect in (dialects.openai, dialects.anthropic, codec.dialect)},
+                outbox,
+            ),
             DeadCallJob(outbox),
-            BatchHandler(batch_rows, self._files, PathCaller(caller), outbox, endpoints, limits=lines),
+            BatchHandler(
+                batch_rows,
+                self._files,
+                PathCaller(caller),
+                outbox,
+                endpoints,
+                elsewhere=elsewhere(batch_rows),
+                limits=lines,
+            ),
             DeadBatchHandler(batch_rows, self._files, outbox, jobs),
             MakeResponse(self._response_rows, making, caller, background.rows, outbox),
             BuryResponse(self._response_rows, codec, jobs, outbox),
@@ -123,6 +138,11 @@ class Resources:
             Deliver(webhook_rows, self.sender, clock, disable_after_s=settings.webhooks.disable_after_days * _DAY_S),
             GiveUp(webhook_rows),
         ]
+
+    def stop(self) -> None:
+        """Clients that follow what jobs tell are let go, since the process stops."""
+        self._events.stop()
+        self._responses.stop()
 
     def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
         yield "app.responses", keep_expiring_responses(self._response_rows)

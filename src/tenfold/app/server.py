@@ -23,6 +23,7 @@ from tenfold.app.supervisor import Supervisor, listen
 from tenfold.app.upstreams import refuse_unusable
 from tenfold.core.clock import SystemClock
 from tenfold.edge.http import HttpServer
+from tenfold.ledger.data import read_price_file
 from tenfold.store import Store
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def serve(settings: Settings) -> None:
             uvloop.run(_work(settings, own, greeting))
             return 0
 
+        read_price_file()  # once for all workers
         gc.collect()
         gc.freeze()  # what is imported by now stays shared with the workers
         Supervisor(work, settings.server.workers, settings.server.shutdown_s + _STOP_MARGIN_S, listener).run()
@@ -70,6 +72,7 @@ def work_off(settings: Settings, processes: int) -> None:
         uvloop.run(_do_jobs(settings))
         return 0
 
+    read_price_file()
     gc.collect()
     gc.freeze()
     Supervisor(work, processes, settings.server.shutdown_s + _STOP_MARGIN_S).run()
@@ -84,7 +87,7 @@ async def _migrate(settings: Settings) -> None:
 async def _do_jobs(settings: Settings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    service = Service(settings, does_jobs=True)
+    service = Service(settings, does_jobs=True, serves=False)
     await service.start()
     logger.info("this process does jobs, %d at once", settings.jobs.slots)
     await stop.wait()

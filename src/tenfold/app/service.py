@@ -19,6 +19,7 @@ from tenfold.access.queries import KeyHint, PostgresAccessRows
 from tenfold.app.accounting import Accounting, alert_figures, ceilings, correction_figures
 from tenfold.app.alerts import Alerts, endpoint_of
 from tenfold.app.background import Background
+from tenfold.app.batch_tiers import hand_over
 from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
 from tenfold.app.explaining import health_services
@@ -88,11 +89,12 @@ Tap = Callable[[list[Call]], None]
 
 
 class Service:
-    """`start`, then `handle` for each request, then `stop`."""
+    """`start`, then `handle` for each request, then `stop`. One that does not serve has no `handle`."""
 
-    def __init__(self, settings: Settings, *, does_jobs: bool) -> None:
+    def __init__(self, settings: Settings, *, does_jobs: bool, serves: bool = True) -> None:
         self._settings = settings
         self._does_jobs = does_jobs
+        self._serves = serves
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._supervisor = os.getppid()
@@ -136,7 +138,8 @@ class Service:
         accounting.changes.follow(BREAKERS_TOPIC, healths.hear)
         self._keep(healths.run(), "app.breakers")
         self._metrics.add_source(healths.figures)
-        routes = build_routes(settings, seats, built_in, PriceBook.load(), healths)
+        book = PriceBook.load()
+        routes = build_routes(settings, seats, built_in, book, healths)
         corrections = self._keep_accounts_right(accounting, routes)
         feed = self._start_feed(corrections)
         router = Router(routes)
@@ -181,39 +184,53 @@ class Service:
             router=router,
             caller=caller,
             dialects=dialects,
+            elsewhere=lambda batch_rows: hand_over(
+                settings,
+                store=store,
+                batch_rows=batch_rows,
+                routes=routes,
+                router=router,
+                planner=planner,
+                admit=accounting.admit,
+                estimates=ReceiptCorrections(accounting.report_rows),
+                structured=structured,
+                book=book,
+                clock=self._clock,
+            ),
         )
-        self._events = resources.events
+        self._stop_following = resources.stop
         scheduling = Scheduling(store, background.jobs)
         self._work(resources, scheduling)
-        library = Library(store, embedder, self._meter.recorder(FEATURE))
-        documentation = Documentation(library, Tenants(rows, self._clock))
-        self._keep(documentation.keep(), "app.documentation")
-        console = build_console(
-            settings,
-            store,
-            keyring,
-            pipeline,
-            documentation,
-            accounting.report_rows,
-            self._slo_book,
-            recorder=self._meter.recorder(FEATURE),
-            switches=switches,
-            flags=flag_services(store, accounting.flags, self._clock),
-            health=health_services(settings, healths, router, routes, planner),
-            tickets=tickets,
-            jobs=scheduling.services,
-            webhooks=webhook_services(store, resources.sender, background.jobs, self._clock),
-        )
-        self.handle = Gateway(
-            keys=keyring,
-            pipeline=pipeline,
-            router=router,
-            dialects=dialects,
-            probes=self,
-            pages=AsgiMount(console, settings.server.max_body_bytes),
-            max_body_bytes=settings.server.max_body_bytes,
-            resources=resources.routes,
-        ).handle
+        if self._serves:
+            library = Library(store, embedder, self._meter.recorder(FEATURE))
+            documentation = Documentation(library, Tenants(rows, self._clock))
+            self._keep(documentation.keep(), "app.documentation")
+            console = build_console(
+                settings,
+                store,
+                keyring,
+                pipeline,
+                documentation,
+                accounting.report_rows,
+                self._slo_book,
+                recorder=self._meter.recorder(FEATURE),
+                switches=switches,
+                flags=flag_services(store, accounting.flags, self._clock),
+                health=health_services(settings, healths, router, routes, planner),
+                tickets=tickets,
+                jobs=scheduling.services,
+                webhooks=webhook_services(store, resources.sender, background.jobs, self._clock),
+            )
+            self.handle = Gateway(
+                keys=keyring,
+                pipeline=pipeline,
+                router=router,
+                dialects=dialects,
+                probes=self,
+                pages=AsgiMount(console, settings.server.max_body_bytes),
+                max_body_bytes=settings.server.max_body_bytes,
+                resources=resources.routes,
+            ).handle
         self._keep(self._look_after(), "app.look_after")
         # What start-up made lives as long as the process: the collector need not walk it again and again.
         gc.collect()
@@ -226,7 +243,7 @@ class Service:
 
     def stopping(self) -> None:
         """From here on calls are refused; those in flight go on, and those that follow jobs are sent away."""
-        self._events.stop()
+        self._stop_following()
         self._gate.stopping = True
 
     async def stop(self) -> None:

@@ -122,6 +122,11 @@ class ProviderSettings(_Table):
         description="Path, appended to base_url, where the upstream tells afterwards what a call used, such as "
         '"/usage/{request_id}"; puts estimates of broken calls right.',
     )
+    batch_tier: bool | None = Field(
+        None,
+        description="Whether it has a batch tier as OpenAI (kind openai) or Anthropic (kind anthropic) have it; "
+        "default: those two have, by base_url.",
+    )
     ca_file: Path | None = Field(None, description="PEM file of authorities to trust instead of the system's.")
     proxy: str | None = Field(None, description="http:// URL of a forward proxy.")
 

@@ -1,6 +1,7 @@
 """What the routes of the JSON API share: who asks, by bearer key, and how bodies and problems are described."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
@@ -31,11 +32,19 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (400, 401, 403, 429, 503)
-}
-MISSING: dict[int | str, dict[str, object]] = {404: {"model": Problem, "content": {"application/problem+json": {}}}}
-CONFLICT: dict[int | str, dict[str, object]] = {409: {"model": Problem, "content": {"application/problem+json": {}}}}
+# By reference: a model given for each status of each route is checked and described anew, half a second in all of every
+# start. `console.app` puts the one description where they point to.
+PROBLEM_SCHEMA = "#/components/schemas/Problem"
+
+
+def _problem(status: int) -> dict[str, object]:
+    told = {"application/problem+json": {"schema": {"$ref": PROBLEM_SCHEMA}}}
+    return {"description": HTTPStatus(status).phrase, "content": told}
+
+
+PROBLEMS: dict[int | str, dict[str, object]] = {status: _problem(status) for status in (400, 401, 403, 429, 503)}
+MISSING: dict[int | str, dict[str, object]] = {404: _problem(404)}
+CONFLICT: dict[int | str, dict[str, object]] = {409: _problem(409)}
 
 PageSize = Annotated[int, Query(ge=1, le=100)]
 Word = Annotated[str, Field(max_length=1000)]

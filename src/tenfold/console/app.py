@@ -1,5 +1,7 @@
 """The console as one ASGI application. It needs no lifespan: whoever made the services has started them."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -8,6 +10,7 @@ from starlette.responses import Response
 
 from tenfold.console.accounts import account_routes
 from tenfold.console.api import api_routes
+from tenfold.console.api_parts import Problem
 from tenfold.console.asking import asking_routes
 from tenfold.console.budgets import budget_routes
 from tenfold.console.budgets_api import budget_api_routes
@@ -79,7 +82,20 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
     if reports is not None:
         app.include_router(reports_routes(services, reports))
     _add_error_handlers(app, site)
+    _describe_problems(app)
     return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Puts the schema that all routes refer to into their description."""
+    described = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        told = described()
+        told["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return told
+
+    app.openapi = with_problems  # type: ignore[method-assign]
 
 
 def _add_error_handlers(app: FastAPI, site: Site) -> None:

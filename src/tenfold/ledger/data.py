@@ -8,6 +8,7 @@ Amounts are whole numbers: 10^-9 USD per million tokens (0.15 USD per million is
 import gzip
 import re
 from datetime import date, time
+from functools import cache
 from importlib.resources import files
 from typing import Literal
 
@@ -149,6 +150,7 @@ def decode(compressed: bytes) -> PriceData:
     return data
 
 
+@cache
 def read_price_file() -> PriceData:
     """The price file that ships with the package."""
     return decode(files("tenfold.ledger").joinpath(PRICE_FILE).read_bytes())

@@ -112,6 +112,7 @@ class CallJob:
         if dialect is None:
             raise InvalidRequest(f"No dialect '{asked.dialect}' is known here.")
         recorder = Recorder()
+        await job.progress("calling")
         call = await self._caller.call(
             job.work.principal,
             asked.operation,
