@@ -113,10 +113,10 @@ class BackgroundCaller:
         waited_s: float = 0.0,
     ) -> Call:
         """The call when it has ended, well or not: an error is on it, and `responder` has it as the dialect says it.
-        `waited_s`: in a queue before, which counts in what the call took. What failed and was paid for all the same is asked anew when the step is called again.
-        Raises StoreUnavailable, Overloaded, IdempotencyInFlight: nothing was asked, try again later. Cancelled, a call
-        of a job that somebody wants cancelled ends at once; any other goes on, and whoever has the job next finds its
-        result."""
+        `waited_s`: in a queue before, which counts in what the call took. What failed and was paid for all the same is
+        asked anew when the step is called again. Raises StoreUnavailable, Overloaded, IdempotencyInFlight: nothing was
+        asked, try again later. Cancelled, a call of a job that somebody wants cancelled ends at once; any other goes
+        on, and whoever has the job next finds its result."""
         interrupted: list[tuple[UUID, datetime]] = []
         upstream_key = key
         for number in range(MOST_ROUNDS):

@@ -11,7 +11,7 @@ from tenfold.app.chaos.http_client import get, post
 
 _PATIENCE_S = 30.0  # for one try
 _PAUSE_S = 0.2
-_TRIES = 300
+_GIVE_UP_S = 600.0
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -54,17 +54,18 @@ class Load:
             "prefer": "respond-async",
             "idempotency-key": operation,
         }
-        took_s, last = 0.0, ""
-        for number in range(1, _TRIES + 1):
-            began = time.monotonic()
+        took_s, last, tries = 0.0, "", 0
+        until = time.monotonic() + _GIVE_UP_S
+        while (began := time.monotonic()) < until:
+            tries += 1
             answer = await post(self._port, "/v1/chat/completions", headers, body, timeout_s=_PATIENCE_S)
             took_s = time.monotonic() - began
             ticket = answer.headers.get("tenfold-ticket", "")
             if answer.complete and answer.status == 202 and ticket:
-                return Asked(tenant=slug, operation=operation, ticket=ticket, tries=number, accepted_s=took_s)
+                return Asked(tenant=slug, operation=operation, ticket=ticket, tries=tries, accepted_s=took_s)
             last = f"{answer.status} {answer.body[:300].decode('utf-8', 'replace')}"
             await asyncio.sleep(_PAUSE_S)
-        return Asked(tenant=slug, operation=operation, ticket="", tries=_TRIES, accepted_s=took_s, last=last)
+        return Asked(tenant=slug, operation=operation, ticket="", tries=tries, accepted_s=took_s, last=last)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class Options(Struct, frozen=True, kw_only=True):
     heeds: bool = True
     postgres: bool = True
     recovery_s: float = 300.0
-    pause_s: tuple[float, float] = (2.0, 6.0)  # between two kills
+    pause_s: tuple[float, float] = (3.0, 8.0)  # between two kills
 
 
 async def chaos_jobs(options: Options, say: Say) -> JobsReport:
