@@ -10,7 +10,7 @@ import pytest
 from instructor.core import InstructorRetryException
 from pydantic import BaseModel, field_validator
 
-from tests.sdk.models import OFFLINE, PERSON_QUESTION, Person, check_person, every_vendor
+from tests.sdk.models import CLAUDE, OFFLINE, OPENAI, PERSON_QUESTION, Person, check_person, every_vendor
 from tests.support.upstream_server import UpstreamServer
 
 modes = pytest.mark.parametrize(
@@ -34,6 +34,12 @@ class Answer(BaseModel):
 def test_openai_modes(openai_client: openai.OpenAI, model: str, mode: instructor.Mode) -> None:
     client = instructor.from_openai(openai_client, mode=mode)
     check_person(client.chat.completions.create(model=model, response_model=Person, messages=MESSAGES))
+
+
+@pytest.mark.parametrize("model", [OPENAI, CLAUDE])  # it asks for tools and for JSON, which Gemini does not do together
+def test_responses_mode(openai_client: openai.OpenAI, model: str) -> None:
+    client = instructor.from_openai(openai_client, mode=instructor.Mode.RESPONSES_TOOLS)
+    check_person(client.responses.create(model=model, response_model=Person, input=PERSON_QUESTION))
 
 
 @every_vendor

@@ -1,7 +1,9 @@
 """Requests: what they mean to any upstream, and what is refused, with the way out."""
 
 import copy
+import cProfile
 import json
+import pstats
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -545,3 +547,15 @@ def test_naughty_strings() -> None:
                 DIALECT.decode_chat(json.dumps(_RICH | {name: text}).encode())
             except InvalidRequest as error:
                 assert len(error.message) < 400
+
+
+def test_very_many_items_take_no_longer_than_they_are_long() -> None:
+    """Counted in steps, as time depends on who else works here: ten times the items, about ten times the steps."""
+    steps = []
+    for count in (200, 2_000):
+        items = [call(f"c{number}") for number in range(count)] + [result(f"c{number}") for number in range(count)]
+        body = asking(input=items)
+        profile = cProfile.Profile()
+        profile.runcall(DIALECT.decode_chat, body)
+        steps.append(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+    assert steps[1] < 15 * steps[0]

@@ -1,6 +1,8 @@
 """Streams, event by event: which items begin and end when, and what official SDKs make of them."""
 
+import cProfile
 import json
+import pstats
 from typing import Any
 
 import httpx2
@@ -275,3 +277,13 @@ def test_the_sdk_collects_what_was_said() -> None:
     assert final.output_text == "Hello"
     calls = [item for item in final.output if item.type == "function_call"]
     assert [json.loads(call.arguments) for call in calls] == [{"x": 1}, {"z": 2}]
+
+
+def test_very_many_open_calls() -> None:
+    """Each is looked at once after it grew, however many are open."""
+    calls: list[ChatEvent] = [ToolCallDelta(slot=n, id=f"c{n}", name="f", arguments='{"a":') for n in range(2_000)]
+    encoder = DIALECT.reply_encoder(DIALECT.decode_chat(asking()))
+    profile = cProfile.Profile()
+    profile.runcall(encoder.encode, calls)
+    looked = [count[0] for name, count in pstats.Stats(profile).stats.items() if name[2] == "is_whole"]  # type: ignore[attr-defined]
+    assert looked == [1_999]

@@ -178,7 +178,7 @@ def check_choice(choice: Any, tools: Any) -> None:
 def _check_offered(kind: Any, name: Any, offered: set[tuple[str, str | None]], param: str) -> None:
     if not isinstance(name, str):
         raise InvalidRequest(f"Missing required parameter: '{param}.name'.", param=f"{param}.name")
-    if (kind, name) not in offered:
+    if not isinstance(kind, str) or (kind, name) not in offered:
         raise InvalidRequest(f"Tool choice '{name[:80]}' not found in 'tools' parameter.", param=param)
 
 

@@ -46,32 +46,43 @@ def messages_of(given: str | list[Item] | None) -> list[Message]:
     """The conversation: what the assistant thought, said and called in one go is one message."""
     if given is None or isinstance(given, str):
         return [Message(role="user", parts=[TextPart(text=given)])] if given else []
-    messages: list[Message] = []
-    turn: list[Part] = []
+    turns = _Turns()
     for item in given:
         parts = _assistant_parts(item)
         if parts is None:
-            _end(turn, messages)
-            messages.append(_other_message(item))
-            continue
-        if _is_said(turn) and item.kind in ("message", "reasoning"):
-            _end(turn, messages)
-        turn += parts
-    _end(turn, messages)
-    return messages
+            turns.other(_other_message(item))
+        else:
+            turns.add(item.kind, parts)
+    return turns.finish()
 
 
-def _end(turn: list[Part], messages: list[Message]) -> None:
-    if turn:
-        messages.append(Message(role="assistant", parts=list(turn)))
-        turn.clear()
+class _Turns:
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._parts: list[Part] = []
+        self._said = self._called = False
 
+    def add(self, kind: str, parts: list[Part]) -> None:
+        """Of the assistant. A text and no calls so far: the next text is another message. Calls stay together, as their
+        results follow all of them."""
+        if self._said and not self._called and kind in ("message", "reasoning"):
+            self._end()
+        self._parts += parts
+        self._said = self._said or (kind == "message" and bool(parts))
+        self._called = self._called or kind in ("function_call", "custom_tool_call")
 
-def _is_said(turn: list[Part]) -> bool:
-    """The turn holds text and no calls: the next text is another message. Calls stay together, as their results
-    follow all of them."""
-    said = any(isinstance(part, TextPart | RefusalPart) for part in turn)
-    return said and not any(isinstance(part, ToolCallPart | OpaquePart) for part in turn)
+    def other(self, message: Message) -> None:
+        self._end()
+        self._messages.append(message)
+
+    def finish(self) -> list[Message]:
+        self._end()
+        return self._messages
+
+    def _end(self) -> None:
+        if self._parts:
+            self._messages.append(Message(role="assistant", parts=self._parts))
+            self._parts, self._said, self._called = [], False, False
 
 
 def _assistant_parts(item: Item) -> list[Part] | None:

@@ -113,7 +113,10 @@ def items_of(
     """The output items of a reply's parts: texts and refusals in a row are one message. `complete` False: the last one
     was cut. An empty reply is an empty message. `salt`: 32 hexadecimal digits their ids begin with."""
     items: list[JsonObject] = []
+    said = True  # whether the last call has arguments
     for part in parts:
+        if isinstance(part, ToolCallPart):
+            said = bool(part.arguments)
         content = _content_of(part, logprobs if isinstance(part, TextPart) else None)
         if content is not None:
             logprobs = (
@@ -128,8 +131,10 @@ def items_of(
             items.append(item)
     if not items:
         items.append(message(item_id("message", salt, 0), [text_content("")]))
-    if not complete and "status" in items[-1]:
+    if not complete and items[-1]["type"] in ("message", "function_call"):  # others come whole or not at all
         items[-1]["status"] = "incomplete"
+        if not said and items[-1]["type"] == "function_call":
+            items[-1]["arguments"] = ""
     return items
 
 

@@ -59,6 +59,7 @@ class ResponsesReplyEncoder:
         self._open: OpenMessage | OpenThought | None = None
         self._calls: dict[int, OpenCall] = {}
         self._called: set[int] = set()
+        self._grown: set[int] = set()  # slots of open calls that may have become whole
         self._items = 0
         self._output: dict[int, JsonObject] = {}
         self._refused = False
@@ -110,9 +111,9 @@ class ResponsesReplyEncoder:
         status, details = outcome(self._finished.reason if self._finished else None, refused=self._refused)
         if not self._items:
             self._message().text("", None, [], [])
-        last = self._items - 1
-        self._close(cut=last if details is not None else None)
-        self._calls_end(cut=last if details is not None else None)
+        cut = self._items - 1 if details is not None else None
+        self._close(cut)
+        self._calls_end(cut)
         response = self._response(status) | {"incomplete_details": details}
         response |= finished(status, self._now_s(), self._usage)
         self._events.send(f"response.{status}", {"response": response})
@@ -171,6 +172,7 @@ class ResponsesReplyEncoder:
             call_id = event.id or f"call_{self._begun().hex}{number:04x}"
             call = self._calls[event.slot] = OpenCall(self._events, number, id_, event, call_id)
         call.add(event)
+        self._grown.add(event.slot)
 
     def _whole(self, event: OpaqueDelta) -> None:
         item = opaque_item(event.part, self._begun().hex, self._items)
@@ -182,7 +184,7 @@ class ResponsesReplyEncoder:
         """The number and the id of a new item; what is open and whole ends before it."""
         echo = self._begun()
         self._close()
-        self._calls_end(whole=True)
+        self._whole_calls_end()
         number = self._items
         self._items += 1
         return number, item_id(kind, echo.hex, number)
@@ -192,11 +194,17 @@ class ResponsesReplyEncoder:
             self._done(self._open, cut)
             self._open = None
 
-    def _calls_end(self, *, whole: bool = False, cut: int | None = None) -> None:
-        """All calls, or those that are whole."""
-        for slot, call in list(self._calls.items()):
-            if not whole or call.is_whole():
-                self._done(self._calls.pop(slot), cut)
+    def _whole_calls_end(self) -> None:
+        """Each is looked at once after it grew."""
+        grown, self._grown = self._grown, set()
+        for slot in sorted(grown):
+            if self._calls[slot].is_whole():
+                self._done(self._calls.pop(slot), None)
+
+    def _calls_end(self, cut: int | None) -> None:
+        for call in self._calls.values():
+            self._done(call, cut)
+        self._calls.clear()
 
     def _done(self, item: OpenItem, cut: int | None) -> None:
         self._output[item.index] = item.end(complete=item.index != cut)
