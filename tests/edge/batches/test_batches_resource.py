@@ -153,6 +153,7 @@ async def test_a_key_makes_one_batch(shop: Shop) -> None:
         ({"completion_window": 24}, "completion_window"),
         ({"metadata": {str(n): "x" for n in range(17)}}, "metadata"),
         ({"metadata": {"n": 1}}, "metadata[...]"),
+        ({"metadata": {"n": "\0"}}, "metadata"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 1}}, "output_expires_after.seconds"),
         ({"output_expires_after": {"anchor": "now", "seconds": 3600}}, "output_expires_after.anchor"),
         ({"input_file_id": 7}, "input_file_id"),

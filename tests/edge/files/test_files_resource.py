@@ -187,7 +187,7 @@ async def test_files_are_listed_a_page_at_a_time(shop: Shop) -> None:
     assert ([file["id"] for file in rest["data"]], rest["has_more"]) == (made[2:], False)
     upward = (await shop.served.ask(get("/v1/files?order=asc&purpose=batch"))).json()
     assert len(upward["data"]) == 2
-    for query in ("limit=0", "limit=10001", "limit=x", "order=up", "after=file-1"):
+    for query in ("limit=0", "limit=10001", "limit=x", "order=up", "after=file-1", "purpose=%00"):
         assert (await shop.served.ask(get(f"/v1/files?{query}"))).status == 400, query
 
 

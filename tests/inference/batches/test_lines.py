@@ -106,6 +106,13 @@ def test_several_models_are_none() -> None:
     assert (checker.errors, checker.model) == ([], None)
 
 
+@pytest.mark.parametrize("model", ["a\0", "x" * 201, "\n"])
+def test_what_cannot_be_a_models_name_is_not_told_as_one(model: str) -> None:
+    checker = Checker(CHAT)
+    checker.see(Line(1, line_of(1, model=model).strip()))
+    assert (checker.errors, checker.model) == ([], None)
+
+
 def test_what_makes_no_sense_in_a_batch() -> None:
     assert not_in_a_batch(b'{"stream": false, "background": null}') is None
     assert not_in_a_batch(b"nonsense") is None

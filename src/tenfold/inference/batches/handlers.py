@@ -213,13 +213,14 @@ def _window_s(window: str) -> float:
 
 
 def _check_metadata(metadata: dict[str, str] | None) -> None:
-    sizes = [(len(name), len(value)) for name, value in (metadata or {}).items()]
-    if len(sizes) > _MAX_METADATA or any(
-        name > _MAX_METADATA_KEY or value > _MAX_METADATA_VALUE for name, value in sizes
+    pairs = list((metadata or {}).items())
+    if len(pairs) > _MAX_METADATA or any(
+        len(name) > _MAX_METADATA_KEY or len(value) > _MAX_METADATA_VALUE or "\0" in name + value
+        for name, value in pairs
     ):
         raise InvalidRequest(
             f"`metadata` has at most {_MAX_METADATA} pairs, of at most {_MAX_METADATA_KEY} and {_MAX_METADATA_VALUE}"
-            " characters.",
+            " characters, and no NUL.",
             param="metadata",
         )
 

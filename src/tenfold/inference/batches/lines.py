@@ -9,6 +9,7 @@ from tenfold.core.errors import InvalidRequest
 from tenfold.core.json_guard import load_json
 from tenfold.inference.batches.types import MAX_CUSTOM_ID, MAX_ERRORS, MAX_LINES, LineError
 
+_MAX_MODEL = 200
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -74,8 +75,9 @@ class Checker:
 
     @property
     def model(self) -> str | None:
-        """The one of all lines, where there is one."""
-        return next(iter(self._models)) if len(self._models) == 1 else None
+        """The one of all lines, where there is one that may be a model's name."""
+        model = next(iter(self._models)) if len(self._models) == 1 else None
+        return None if model is None or len(model) > _MAX_MODEL or not model.isprintable() else model
 
     def see(self, line: Line) -> bool:
         """False: so much is wrong that nobody needs to see more."""

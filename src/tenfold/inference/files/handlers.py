@@ -141,6 +141,8 @@ class Files:
         at = None if after is None else file_id(after)
         if after is not None and at is None:
             raise InvalidRequest("`after` is the id of a file, as the page before ended with.", param="after")
+        if purpose is not None and "\0" in purpose:
+            raise InvalidRequest("No purpose is named so.", param="purpose")
         found = await self._rows.page(tenant_id, purpose=purpose, after=at, ascending=ascending, limit=limit + 1)
         return FilePage(items=found[:limit], has_more=len(found) > limit)
 
