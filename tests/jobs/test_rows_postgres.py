@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +13,7 @@ import pytest
 from tenfold.core.clock import FakeClock
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId, uuid7
+from tenfold.jobs import claim_queries, queries, read_queries, steps
 from tenfold.jobs.ports import READY, TOLD
 from tenfold.jobs.queries import PostgresJobRows
 from tenfold.jobs.types import Job, Progress, Result, Work
@@ -268,3 +271,43 @@ async def test_the_bound_is_exact_far_from_it_as_well(real: Rows) -> None:
         added += sum(job is not None for job in told)
     assert added == most
     assert (await real.rows.state(mine)).waiting == most
+
+
+# -- plans -----------------------------------------------------------------------------------
+
+
+PLANNED = {
+    "turns": (claim_queries.TURNS, 1),  # the first of all tenants is the first of all rows
+    "take": (claim_queries.TAKE, 0),
+    "claimed": (claim_queries.CLAIMED, 0),
+    "insert": (steps.INSERT, 0),
+    "end": (steps.END, 0),
+    "tell": (queries.TELL, 0),
+    "retry": (queries.RETRY, 0),
+    "find": (read_queries.FIND, 0),
+    "page": (read_queries.PAGE_OF, 0),
+}
+
+
+@pytest.mark.parametrize("name", PLANNED)
+async def test_a_plan_made_while_the_queue_was_empty_is_good_when_it_is_full(
+    name: str, store: Store, database: str
+) -> None:
+    """No plan reads a whole table; those that do cost as much as any other as long as it is empty."""
+    owner = await asyncpg.connect(database)
+    await owner.execute("VACUUM ANALYZE tenfold.job_queue, tenfold.jobs, tenfold.job_turns")
+    await owner.close()
+    query, most = PLANNED[name]
+    async with store.directory(by_index=True) as tx:
+        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await tx.execute(f"PREPARE planned AS {query}")
+        nothing = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", query))))
+        [told] = await tx.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE planned({nothing})")
+    assert whole_reads(told["Plan"]) == most
+
+
+def whole_reads(plan: dict[str, Any]) -> int:
+    """How many steps read a table of jobs without looking for anything in it."""
+    reads = plan.get("Relation Name") in ("jobs", "job_queue", "job_events") and plan["Node Type"] != "ModifyTable"
+    looks_for = "Index Cond" in plan or plan["Node Type"] == "Tid Scan"
+    return (reads and not looks_for) + sum(whole_reads(part) for part in plan.get("Plans", ()))

@@ -61,7 +61,8 @@ class JobRows(Protocol):
         ...
 
     async def finish(self, work: Work, holder: UUID, state: Ended, result: Result, **error: str) -> bool:
-        """With its last event, `result.then` and the `error` (`code`, `message`) of a failed one, in one transaction.
+        """With its last event (rules.ended_event), `result.then`, however many wait, and the `error` (`code`, `message`)
+        of a failed one, in one transaction.
         False: the job was lost to another worker, and nothing is written."""
         ...
 
