@@ -61,9 +61,9 @@ class JobRows(Protocol):
         ...
 
     async def finish(self, work: Work, holder: UUID, state: Ended, result: Result, **error: str) -> bool:
-        """With its last event (rules.ended_event), `result.then`, however many wait, and the `error` (`code`, `message`)
-        of a failed one, in one transaction.
-        False: the job was lost to another worker, and nothing is written."""
+        """With its last event (rules.ended_event), `result.then`, however many wait, and the `error` (`code`,
+        `message`) of a failed one, in one transaction. False: the job was lost to another worker, and nothing is
+        written."""
         ...
 
     async def retry(self, work: Work, holder: UUID, delay_s: float, *, cost_nano: int, code: str, message: str) -> bool:
