@@ -10,6 +10,7 @@ from msgspec import json
 
 from tenfold.core.clock import FakeClock
 from tenfold.core.errors import TenfoldError
+from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
 from tenfold.edge.batches.resource import BatchesResource
 from tenfold.edge.dialects.openai import OpenAIDialect
@@ -25,6 +26,7 @@ from tenfold.inference.files.types import file_name
 from tenfold.jobs.fake import FakeJobRows
 from tenfold.jobs.follow import Followers
 from tenfold.jobs.handlers import JobService
+from tenfold.jobs.types import MAX_CRASHES
 from tenfold.webhooks.fake import FakeOutbox
 from tenfold.webhooks.types import KIND as WEBHOOK
 from tests.inference.batches.samples import CHAT, FakeJob, line_of, put, result
@@ -291,6 +293,40 @@ async def test_one_whose_job_alone_was_cancelled_is_cancelled(shop: Shop) -> Non
     assert await shop.queued() == [(KIND_DEAD, name)]
     await shop.dead_handler().run(shop.dead_job(spec))
     assert (await shop.served.ask(get(f"/v1/batches/{name}"))).json()["status"] == "cancelled"
+
+
+async def test_a_long_batch_survives_the_deaths_of_workers_if_it_gets_on(shop: Shop) -> None:
+    name = (await shop.create()).json()["id"]
+    spec = await shop.begin(name, total=100)
+    for first in (1, 6):
+        await shop.rows.record(shop.who.tenant_id, spec.id, [result(first + n) for n in range(5)])
+        await poison(shop, spec.job_id)
+        (again,) = (await shop.dead_handler().run(shop.dead_job(spec))).then
+        assert (again.kind, again.subject) == (KIND, name)
+        spec = json.decode(again.input, type=Spec)
+        assert spec.job_id == again.id
+        await shop.jobs.enqueue(again)
+    await shop.rows.record(shop.who.tenant_id, spec.id, [result(11)])
+    await poison(shop, spec.job_id)  # after less than a twentieth of its lines
+    await shop.dead_handler().run(shop.dead_job(spec))
+    batch = (await shop.served.ask(get(f"/v1/batches/{name}"))).json()
+    assert (batch["status"], batch["request_counts"]["completed"]) == ("failed", 11)
+    assert batch["errors"]["data"][0]["code"] == "poison"
+
+
+async def poison(shop: Shop, job_id: UUID) -> None:
+    """As if workers had died with it."""
+    for _ in range(MAX_CRASHES):
+        holder = uuid7()
+        shop.clock.advance(3600)
+        await shop.job_rows.beat(holder, slots=9, busy=0, ended=0)
+        while not any(work.job.id == job_id for work in await shop.job_rows.claim(holder, {KIND}, limit=9)):
+            shop.clock.advance(3600)
+            await shop.job_rows.beat(holder, slots=9, busy=0, ended=0)
+        shop.clock.advance(60)
+        await shop.job_rows.beat(uuid7(), slots=9, busy=0, ended=0)
+        await shop.job_rows.take_over(dead_after_s=5, then=lambda _kind: None)
+    assert (await shop.jobs.get(shop.who.tenant_id, job_id)).state == "failed"
 
 
 async def test_the_database_away_is_told(shop: Shop) -> None:

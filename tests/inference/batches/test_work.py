@@ -24,7 +24,7 @@ from tenfold.edge.dialects.openai import OpenAIDialect
 from tenfold.inference.background import Cancellable
 from tenfold.inference.batches.ports import LineReply
 from tenfold.inference.batches.running import BatchHandler
-from tenfold.inference.batches.types import Batch, Endpoint, Spec
+from tenfold.inference.batches.types import Batch, Endpoint, Spec, line_key
 from tenfold.inference.batches.work import WorkLimits
 from tenfold.inference.files.handlers import Files
 from tenfold.jobs.ports import JobCancelled, JobLost
@@ -160,7 +160,7 @@ async def test_a_batch_is_done(shelf: Shelf) -> None:
     assert output["c-1"]["error"] is None
     assert refused["c-3"]["response"]["status_code"] == 402
     assert refused["c-3"]["response"]["body"]["error"]["code"] == "budget_exceeded"
-    assert sorted(script.asked) == sorted(made.job.key(f"line:{number}") for number in range(1, 21))
+    assert sorted(script.asked) == sorted(line_key(made.spec.id, number) for number in range(1, 21))
     assert script.most <= 4
     assert [event.type for _, event in made.outbox.told] == ["batch.completed"]
     assert len(result.then) == 1
@@ -219,7 +219,7 @@ async def test_whoever_goes_on_asks_only_for_the_rest(shelf: Shelf) -> None:
     script.answer, before = script._good, len(script.asked)
     await made.run()
     assert len(script.asked) - before == 30 - done
-    assert set(Counter(script.asked)) == {made.job.key(f"line:{number}") for number in range(1, 31)}
+    assert set(Counter(script.asked)) == {line_key(made.spec.id, number) for number in range(1, 31)}
     assert len(await made.output()) == 30
     assert (await made.batch()).tokens.input == 150
 
@@ -269,7 +269,7 @@ async def test_a_provider_that_fails_is_asked_a_few_times() -> None:
     made = await world(4, script, tries=3)
     await made.run()
     counts = Counter(script.asked)
-    assert [counts[made.job.key(f"line:{number}")] for number in (1, 2, 3, 4)] == [3, 1, 1, 1]
+    assert [counts[line_key(made.spec.id, number)] for number in (1, 2, 3, 4)] == [3, 1, 1, 1]
     refused = await made.refused()
     assert [refused[f"c-{number}"]["response"]["status_code"] for number in (1, 2, 3, 4)] == [502, 400, 502, 409]
 
@@ -401,7 +401,8 @@ async def test_the_database_away_ends_the_attempt_and_not_the_batch() -> None:
     made = await world(50, script)
 
     async def answer(said: str) -> LineReply:
-        made.shelf.rows.away = said == "Say 5"  # type: ignore[attr-defined]
+        if said == "Say 5":
+            made.shelf.rows.away = True  # type: ignore[attr-defined]
         return good()
 
     script.answer = answer

@@ -93,7 +93,7 @@ class Batches:
             metadata=metadata,
             options=structs.replace(options, idempotency_key=None, upstream_headers=(), traceparent=None),
         )
-        job = await self._jobs.enqueue(_job_of(spec, key))
+        job = await self._jobs.enqueue(job_of(spec, key))
         if job.id != spec.job_id:
             spec = await self._first(spec, job.id)
         return await self._rows.add(spec)
@@ -177,7 +177,8 @@ class Batches:
         return first
 
 
-def _job_of(spec: Spec, key: str | None) -> NewJob:
+def job_of(spec: Spec, key: str | None = None) -> NewJob:
+    """The job that does a batch; with a `key`, one job however often it is asked for."""
     return NewJob(
         kind=KIND,
         principal=spec.principal,

@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from uuid import UUID
 
-from msgspec import json
+from msgspec import json, structs
 
 from tenfold.core.errors import Conflict, NotFound
-from tenfold.core.ids import TenantId
+from tenfold.core.ids import TenantId, uuid7
+from tenfold.inference.batches.handlers import job_of
 from tenfold.inference.batches.lines import Checker, lines_of, requested
 from tenfold.inference.batches.ports import BatchRows, Elsewhere, LineCaller, Why
 from tenfold.inference.batches.results import lapsed
@@ -30,14 +31,16 @@ from tenfold.inference.batches.types import (
 from tenfold.inference.batches.work import LineWork, WorkLimits
 from tenfold.inference.files.handlers import Draft, Files
 from tenfold.jobs.ports import JobCancelled, JobContext, JobLost, Jobs
-from tenfold.jobs.types import Result
+from tenfold.jobs.types import NewJob, Result
 from tenfold.webhooks.ports import Outbox
 from tenfold.webhooks.types import Event
 
 logger = logging.getLogger(__name__)
 
+POISON = "poison"  # the code of a job that several workers died with
 _LAPSED_AT_ONCE = 500  # lines in one transaction
 _CLEARED_AT_ONCE = 2000
+_MOST_DEATHS = 20  # jobs that die before a batch has failed, each after a twentieth of its lines
 
 
 class BatchEnd:
@@ -210,7 +213,8 @@ class BatchHandler:
 
 class DeadBatchHandler:
     """Implements `jobs.ports.Handler`: a batch whose job was given up, or is overdue, has failed. What its lines were
-    answered is put together all the same."""
+    answered is put together all the same. But a batch may last for a day, in which workers die that it has done nothing
+    to: one that got on goes on in another job."""
 
     kind = KIND_DEAD
     after_death: str | None = None
@@ -230,10 +234,23 @@ class DeadBatchHandler:
             why = await self._why(tenant_id, dead_id)
             if why.code == "cancelled":
                 batch = _there(await self._rows.cancel(tenant_id, batch.id))
+            elif why.code == POISON and (new := await self._another(batch, dead_id)) is not None:
+                return Result(then=(new,))
         if not batch.ended:
             cancelled = batch.cancelling_at is not None
             batch = await self._ending.end(batch, "cancelled" if cancelled else "failed", [] if cancelled else [why])
         return await self._ending.told(batch)
+
+    async def _another(self, batch: Batch, dead_id: UUID) -> NewJob | None:
+        """None: the dead one did too little to be trusted again."""
+        asked = await self._jobs.input(batch.tenant_id, dead_id)
+        done = batch.completed + batch.failed
+        if asked is None or batch.status != "in_progress":
+            return None
+        dead = json.decode(asked, type=Spec)
+        if done - dead.carried < max(1, batch.total // _MOST_DEATHS):
+            return None
+        return job_of(structs.replace(dead, job_id=uuid7(), carried=done))
 
     async def _batch(self, tenant_id: TenantId, name: str, dead_id: UUID) -> Batch | None:
         known = batch_id(name)

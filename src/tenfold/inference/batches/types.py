@@ -56,6 +56,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     output_keep_s: float
     metadata: dict[str, str] | None = None
     options: CallOptions = DEFAULT_OPTIONS  # of each line
+    carried: int = 0  # lines that had results when this job went on from one that died
 
 
 class LineError(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,6 +125,11 @@ class Batch(Struct, frozen=True, kw_only=True):
 class BatchPage(Struct, frozen=True, kw_only=True):
     items: list[Batch]
     has_more: bool
+
+
+def line_key(batch: UUID, line: int) -> str:
+    """The `Idempotency-Key` of a line's call, whichever job makes it."""
+    return f"{batch_name(batch)}:line:{line}"
 
 
 def batch_name(batch_id: UUID) -> str:

@@ -16,7 +16,7 @@ from tenfold.core.ids import uuid7
 from tenfold.inference.batches.lines import Line, lines_of, not_in_a_batch, requested
 from tenfold.inference.batches.ports import BatchRows, LineCaller, LineReply, Why
 from tenfold.inference.batches.results import result_of
-from tenfold.inference.batches.types import Batch, Endpoint, LineResult
+from tenfold.inference.batches.types import Batch, Endpoint, LineResult, line_key
 from tenfold.jobs.ports import JobContext, JobLost
 
 _ROOM = (RateLimited, Overloaded, StoreUnavailable)  # ours: there will be room again
@@ -175,7 +175,7 @@ class LineWork:
         refusal = not_in_a_batch(body)
         if refusal is not None:
             return result_of(line.number, asked.custom_id, self._refused(refusal))
-        key = self._job.key(f"line:{line.number}")
+        key = line_key(self._batch.id, line.number)
         spec, failures, pause_s = self._batch.spec, 0, self._limits.first_retry_s
         while await self._turn():
             try:
