@@ -9,6 +9,11 @@ from tenfold.edge.dialects.responses.reply import call, message, text_content, t
 
 _TEXT = "output_text"
 _REFUSAL = "refusal"
+_TEXT_DELTA = (
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,'
+    b'"delta":%b,"logprobs":[]}\n\n'
+)
+_ENCODER = json.Encoder()
 
 
 class Events:
@@ -20,6 +25,11 @@ class Events:
 
     def send(self, kind: str, members: JsonObject) -> None:
         self._frames.append(event(kind, self.sequence, members))
+        self.sequence += 1
+
+    def send_text(self, where: bytes, text: str) -> None:
+        """A delta of plain text, which most events are. `where`: its members between number and delta, encoded."""
+        self._frames.append(_TEXT_DELTA % (self.sequence, where, _ENCODER.encode(text)))
         self.sequence += 1
 
     def take(self) -> bytes:
@@ -56,13 +66,17 @@ class OpenMessage(OpenItem):
         super().__init__(events, index, message(id_, [], "in_progress"))
         self._content: list[JsonObject] = []
         self._open: tuple[str, int | None] | None = None
+        self._where = b""
         self._pieces: list[str] = []
         self._notes: list[JsonObject] = []
         self._logprobs: list[JsonObject] = []
 
     def text(self, text: str, block: int | None, notes: list[JsonObject], logprobs: list[JsonObject]) -> None:
         self._begin(_TEXT, block)
-        if text or logprobs:
+        if text and not logprobs:
+            self._pieces.append(text)
+            self._events.send_text(self._where, text)
+        elif logprobs:
             self._pieces.append(text)
             self._logprobs += logprobs
             self._send(f"{_TEXT}.delta", {**self._at, "delta": text, "logprobs": logprobs})
@@ -89,6 +103,11 @@ class OpenMessage(OpenItem):
             return
         self._close()
         self._open = (kind, block)
+        self._where = b'"output_index":%d,"item_id":"%b","content_index":%d' % (
+            self.index,
+            self.id.encode(),
+            len(self._content),
+        )
         self._send("content_part.added", {**self._at, "part": self._part(kind, "")})
 
     def _close(self) -> None:

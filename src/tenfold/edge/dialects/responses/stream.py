@@ -131,6 +131,9 @@ class ResponsesReplyEncoder:
 
     def _content(self, event: ChatEvent) -> None:
         match event:
+            case TextDelta(logprobs=None, citations=None):
+                if event.text:
+                    self._message().text(event.text, event.block, [], [])
             case TextDelta():
                 logprobs = logprobs_of((event.logprobs or {}).get("content"))
                 notes = annotations(event.citations or ())
