@@ -54,7 +54,6 @@ class Background:
         )
         self.worker: JobWorker | None = None
         self._receiver: Receiver | None = None
-        self._dead = 0
         self._dead_letters = DeadLetterWatch(self.rows, self._tell_dead, older_than_s=given.dead_letter_alert_s)
 
     def work(self, handlers: Iterable[Handler], receiver: Receiver | None) -> None:
@@ -96,12 +95,11 @@ class Background:
                 yield "tenfold_jobs_later", (), state.later
                 yield "tenfold_jobs_running", (), state.running
                 yield "tenfold_jobs_oldest_wait_seconds", (), state.oldest_wait_s
-            yield "tenfold_jobs_dead_letters", (), self._dead
+            yield "tenfold_jobs_dead_letters", (), self._dead_letters.count
         yield from self.counts.figures()
 
     async def _tell_dead(self, found: Sequence[DeadLetters]) -> None:
         """Of dead letters that nobody looks after; none: there are no more."""
-        self._dead = sum(each.count for each in found)
         for each in found:
             logger.warning(
                 "tenant %s has %d dead letters, the oldest for %.0f s; look with `tenfold jobs list --state failed`",

@@ -23,6 +23,7 @@ class Keys:
     tenants: tuple[TenantId, TenantId]
     let_pass: Callable[[float], Awaitable[None]]  # seconds
     add_receipt: Callable[[Claim], Awaitable[None]]
+    add_free_receipt: Callable[[Claim], Awaitable[None]]  # of a call that no provider was asked for
 
 
 @pytest.fixture(params=["fake", "postgres"])
@@ -52,7 +53,12 @@ def _fake(tenants: tuple[TenantId, TenantId]) -> Keys:
     async def add_receipt(claim: Claim) -> None:
         rows.receipts.add(claim.call_id)
 
-    return Keys(rows=rows, tenants=tenants, let_pass=let_pass, add_receipt=add_receipt)
+    async def add_free_receipt(claim: Claim) -> None:
+        """The fake knows those that a provider or money stands on."""
+
+    return Keys(
+        rows=rows, tenants=tenants, let_pass=let_pass, add_receipt=add_receipt, add_free_receipt=add_free_receipt
+    )
 
 
 def _postgres(tenants: tuple[TenantId, TenantId], store: Store, database: str) -> Keys:
@@ -69,5 +75,22 @@ def _postgres(tenants: tuple[TenantId, TenantId], store: Store, database: str) -
         made = receipt(claim.tenant_id, id=claim.call_id, at=claim.call_at)
         await PostgresReceiptRows(store).add(claim.tenant_id, [made])
 
+    async def add_free_receipt(claim: Claim) -> None:
+        made = receipt(
+            claim.tenant_id,
+            id=claim.call_id,
+            at=claim.call_at,
+            http_status=202,
+            provider=None,
+            model_used=None,
+            usage=None,
+            input_nano=0,
+            output_nano=0,
+            total_nano=0,
+        )
+        await PostgresReceiptRows(store).add(claim.tenant_id, [made])
+
     rows = PostgresIdempotencyRows(store)
-    return Keys(rows=rows, tenants=tenants, let_pass=let_pass, add_receipt=add_receipt)
+    return Keys(
+        rows=rows, tenants=tenants, let_pass=let_pass, add_receipt=add_receipt, add_free_receipt=add_free_receipt
+    )

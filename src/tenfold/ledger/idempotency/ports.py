@@ -33,8 +33,9 @@ class IdempotencyRows(Protocol):
         ...
 
     async def settle_holder(self, tenant_id: TenantId, holder: UUID) -> tuple[int, int]:
-        """The process is dead and its receipts are in the database: its keys in flight whose call has a receipt are
-        interrupted, the others (never begun) are free again. How many of each."""
+        """The process is dead and its receipts are in the database: its keys in flight whose call has a receipt that a
+        provider or money stands on are interrupted, the others (no provider was asked) are free again. How many of
+        each."""
         ...
 
     async def tenants_expired(self) -> list[TenantId]:

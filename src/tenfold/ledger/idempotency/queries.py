@@ -44,11 +44,13 @@ RELEASE = """
 DELETE FROM idempotency_keys WHERE tenant_id = $1 AND key = $2 AND call_id = $3 AND state = 'in_flight'
 """
 
+# A receipt that no provider and no money stands on is of a call that can be made again: it was accepted for later, say.
 INTERRUPT_HELD = """
 WITH interrupted AS (
     UPDATE idempotency_keys k SET state = 'interrupted'
     WHERE k.tenant_id = $1 AND k.holder = $2 AND k.state = 'in_flight'
-      AND EXISTS (SELECT FROM receipts r WHERE r.tenant_id = $1 AND r.at = k.call_at AND r.id = k.call_id)
+      AND EXISTS (SELECT FROM receipts r WHERE r.tenant_id = $1 AND r.at = k.call_at AND r.id = k.call_id
+                                           AND (r.draft OR r.provider IS NOT NULL OR r.total_nano > 0))
     RETURNING 1
 )
 SELECT count(*) FROM interrupted
