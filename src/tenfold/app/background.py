@@ -83,6 +83,7 @@ class Background:
 
     async def aclose(self) -> None:
         await self.jobs.aclose()
+        await self.rows.aclose()
 
     def figures(self) -> Iterable[Figure]:
         """For /metrics."""

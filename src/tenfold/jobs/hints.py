@@ -30,6 +30,17 @@ class Hints:
         self._store = store
         self._pending: set[tuple[str, str]] = set()
         self._sending = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Those that are on their way get there."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def send_soon(self, hints: Iterable[tuple[str, str]]) -> None:
+        """Nobody waits for it: whoever is accepted need not know that a worker has heard."""
+        task = asyncio.create_task(self.send(hints), name="jobs-hint")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def send(self, hints: Iterable[tuple[str, str]]) -> None:
         """Returns when they are sent, or could not be."""

@@ -99,6 +99,10 @@ class PostgresJobRows(PostgresClaims):
         super().__init__(store, clock)
         self._counted: dict[TenantId, tuple[float, int, int]] = {}  # until when that holds, jobs, bytes
 
+    async def aclose(self) -> None:
+        """After everything else: hints on their way get there."""
+        await self._hints.aclose()
+
     async def add(
         self,
         tenant_id: TenantId,
@@ -119,7 +123,7 @@ class PostgresJobRows(PostgresClaims):
             if missing:
                 there |= await self._add_near(tx, tenant_id, missing, weight, most, most_bytes)
         if any(job.state == "queued" for job in there.values()):
-            await self._hints.send([SOME_READY])
+            self._hints.send_soon([SOME_READY])
         return [there.get(new.id) for new in jobs]
 
     async def _add_far(
