@@ -10,6 +10,7 @@ from tenfold.core.call import Call, CallOptions
 from tenfold.core.errors import IdempotencyInFlight, IdempotencyInterrupted, NotFound, StoreUnavailable
 from tenfold.core.ids import TenantId
 from tenfold.inference.background import MOST_ROUNDS, BackgroundCaller, Recorder
+from tenfold.inference.policy import Policy
 from tenfold.providers.transport.fake import FakeReply
 from tests.support.pipeline import DIALECTS, FRAMES, REPLIES, World, asking, streamed, whole
 
@@ -202,3 +203,17 @@ async def test_what_failed_and_was_paid_is_asked_anew_by_the_next_attempt_of_the
     assert (again.status, third.status) == ("ok", "ok")
     keys = [dict(request.headers)[b"idempotency-key"] for request in world.sent]
     assert keys == [b"job_1/answer.0", b"job_1/answer:1.0"]
+
+
+async def test_a_question_has_one_key_at_each_target_however_often_it_is_asked() -> None:
+    busy = FakeReply(status=503, body=b'{"error":{"message":"Busy.","type":"server_error"}}')
+    world = World(
+        {"openai": [busy, busy], "other": [busy, whole("openai")]}, route=Policy(retries=1, max_backoff_s=0.001)
+    )
+    call = await ask(world, BackgroundCaller(world.pipeline))
+    assert call.status == "ok"
+    keys = {
+        name: [dict(request.headers)[b"idempotency-key"] for request in transport.requests]
+        for name, transport in world.transports.items()
+    }
+    assert keys == {"openai": [b"job_1/answer.0"] * 2, "other": [b"job_1/answer.1"] * 2}

@@ -145,12 +145,19 @@ async def test_an_answer_that_is_known_is_given_at_once() -> None:
 
 
 async def test_a_key_gets_the_same_ticket_again() -> None:
-    later = Later()
+    later = Later(whole("openai"))
     options = CallOptions(respond_async=True, idempotency_key="order-1")
     first, again = await later.ask(options), await later.ask(options)
-    assert again.status == 202
-    assert again.json == first.json
+    assert (again.status, again.json) == (202, first.json)
+    assert again.headers["location"] == first.headers["location"]
     assert len(later.work.rows) == 1
+    other = await later.ask(options, asking("openai", max_tokens=9))
+    assert (other.status, other.json["error"]["code"]) == (422, "idempotency_mismatch")
+    async with later.work.working(later.handlers):
+        await later.ended(first)
+    done = await later.ask(CallOptions(respond_async=True, wait_s=1.0, idempotency_key="order-1"))
+    assert (done.status, done.body) == (200, REPLIES["openai"])
+    assert len(later.world.sent) == 1
 
 
 async def test_a_provider_that_is_busy_is_asked_again() -> None:

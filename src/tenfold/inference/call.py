@@ -365,7 +365,7 @@ class Attempts:
         if call.options.upstream_headers and question.speaks(target):
             carried += call.options.upstream_headers
         if call.options.upstream_key is not None:
-            carried.append((IDEMPOTENCY_KEY, f"{call.options.upstream_key}.{attempt.number}".encode()))
+            carried.append((IDEMPOTENCY_KEY, f"{call.options.upstream_key}.{self._asked(attempt)}".encode()))
         if call.deadline is not None:
             left_ms = max(1, int((call.deadline - perf_counter()) * 1000))
             carried.append((DEADLINE, b"%d" % left_ms))
@@ -394,6 +394,11 @@ class Attempts:
             target.mark(call)
             call.unanswered = was_sent(left)
             raise
+
+    def _asked(self, attempt: Attempt) -> int:
+        """The same number for the same question to the same target, in whatever round of whichever process."""
+        again, target = divmod(attempt.number, len(self._plan.route.targets))
+        return target if again <= self.policy.retries else attempt.number
 
     async def _send(self, attempt: Attempt) -> Exchange:
         return await self._post(attempt, self._question.encode(attempt.target))

@@ -165,6 +165,8 @@ class KeyedReply:
             if call.admission is not None and call.admission.begun:  # a provider may have been asked
                 return lambda: rows.interrupt(claim, "interrupted")
             return lambda: rows.release(claim)
+        if call.ticket is not None and not call.degraded:
+            return lambda: rows.release(claim)  # its job is there once for the key, and tells how far it is
         if call.status == "error" and call.usage is None and not call.cost_nano:
             return lambda: rows.release(claim)
         if not call.cost_nano and ("template" in call.degraded or "stale" in call.degraded):

@@ -34,6 +34,7 @@ class Load:
         self._next = iter([(slug, n) for n in range(-(-jobs // len(keys))) for slug in keys][:jobs])
         self._clients = clients
         self.asked: list[Asked] = []
+        self.refused = ""  # what the last one was told that was not accepted at once
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as clients:
@@ -63,7 +64,7 @@ class Load:
             ticket = answer.headers.get("tenfold-ticket", "")
             if answer.complete and answer.status == 202 and ticket:
                 return Asked(tenant=slug, operation=operation, ticket=ticket, tries=tries, accepted_s=took_s)
-            last = f"{answer.status} {answer.body[:300].decode('utf-8', 'replace')}"
+            last = self.refused = f"{answer.status} {answer.body[:300].decode('utf-8', 'replace')}"
             await asyncio.sleep(_PAUSE_S)
         return Asked(tenant=slug, operation=operation, ticket="", tries=tries, accepted_s=took_s, last=last)
 

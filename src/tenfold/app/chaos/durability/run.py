@@ -145,7 +145,7 @@ class _Run:
             ended = sum(each.state in ("done", "failed") for each in self._outcomes.values())
             self._tell(
                 f"{len(load.asked)} accepted, {ended} known to have ended, {self._killer.kills} kills of workers, "
-                f"{self._killer.postgres_kills} of Postgres"
+                f"{self._killer.postgres_kills} of Postgres; last refusal: {load.refused[:160]}"
             )
 
     async def _look(self, load: Load, *, until: float) -> float:
