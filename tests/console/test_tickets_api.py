@@ -94,7 +94,8 @@ async def test_a_key_does_what_its_scopes_say(console: FakeConsole, api: httpx.A
 async def test_another_tenants_tickets_do_not_exist(console: FakeConsole, api: httpx.AsyncClient) -> None:
     mine, theirs = await bearer(console, "inference"), await parked(console, "other")
     assert (await api.get("/api/v1/tickets", headers=mine)).json()["data"] == []
-    after_theirs = (await api.get("/api/v1/tickets", params={"cursor": f"job_{theirs.call_id.hex}"}, headers=mine)).json()
+    beyond = {"cursor": f"job_{theirs.call_id.hex}"}
+    after_theirs = (await api.get("/api/v1/tickets", params=beyond, headers=mine)).json()
     assert after_theirs["data"] == []
     for ticket in (theirs.id, "tkt_" + "0" * 32, "nonsense"):
         for response in (

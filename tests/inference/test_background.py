@@ -217,3 +217,22 @@ async def test_a_question_has_one_key_at_each_target_however_often_it_is_asked()
         for name, transport in world.transports.items()
     }
     assert keys == {"openai": [b"job_1/answer.0"] * 2, "other": [b"job_1/answer.1"] * 2}
+
+
+async def test_an_estimate_that_could_not_be_taken_back_is_when_the_step_is_asked_again() -> None:
+    class AwayOnce(Voided):
+        async def void(self, tenant_id: TenantId, receipt_id: UUID, receipt_at: datetime, *, source: str) -> None:
+            if self.known:
+                self.known = False
+                raise StoreUnavailable("Away.")
+            self.receipts.append((tenant_id, receipt_id, source))
+
+    world = World({"openai": [hanging(), streamed("openai")]})
+    caller = BackgroundCaller(world.pipeline, voided := AwayOnce(), heeds_keys=lambda _model: True)
+    await interrupted(world, caller)
+    with pytest.raises(StoreUnavailable):
+        await ask(world, caller, body=asking("openai", stream=True))
+    again = await ask(world, caller, body=asking("openai", stream=True))
+    assert (again.status, again.cost_nano) == ("ok", 0)
+    assert [receipt for _, receipt, _ in voided.receipts] == [world.outcomes.calls[0].id]
+    assert len(world.sent) == 2

@@ -70,7 +70,7 @@ async def test_the_receipts_of_a_tenant_and_model_tell(store: Store) -> None:
     def call(number: int, **facts: Any) -> Receipt:
         tokens = 100 * (number % 5 + 1)
         usage = Usage(input_tokens=10, output_tokens=tokens)
-        usual = {"at": now - timedelta(minutes=number), "usage": usage, "latency_ms": 200 + 10 * tokens}
+        usual: dict[str, Any] = {"at": now - timedelta(minutes=number), "usage": usage, "latency_ms": 200 + 10 * tokens}
         return receipt(tenant_id, **({"model_asked": "m"} | usual | facts))
 
     await rows.add(tenant_id, [call(number) for number in range(30)])

@@ -115,7 +115,8 @@ class ProviderSettings(_Table):
     heeds_idempotency_key: bool = Field(
         False,
         description="The upstream answers a request that comes again with the same `Idempotency-Key` with its first "
-        "answer and takes nothing for it; failures it does not keep. Then a call of a job that was broken off costs once.",
+        "answer and takes nothing for it; failures it does not keep. A call of a job that was broken off then costs "
+        "once.",
     )
     usage_lookup: str | None = Field(
         None,

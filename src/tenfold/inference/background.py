@@ -19,9 +19,10 @@ from tenfold.core.errors import (
     IdempotencyInFlight,
     IdempotencyInterrupted,
     IdempotencyReplyLost,
+    InvalidRequest,
+    NotFound,
     Overloaded,
     StoreUnavailable,
-    TenfoldError,
 )
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
@@ -152,10 +153,11 @@ class BackgroundCaller:
         return call
 
     async def _take_back(self, tenant_id: TenantId, interrupted: list[tuple[UUID, datetime]]) -> None:
+        """Raises StoreUnavailable: the step is asked again, which costs nothing, and they are taken back then."""
         if self._estimates is None:
             return
         for receipt_id, receipt_at in interrupted:
             try:
                 await self._estimates.void(tenant_id, receipt_id, receipt_at, source="repeated")
-            except TenfoldError:  # it stays an estimate, which is what it is
+            except (NotFound, InvalidRequest):  # it stays an estimate, which is what it is
                 continue

@@ -61,7 +61,7 @@ class Options(Struct, frozen=True, kw_only=True):
     heeds: bool = True
     postgres: bool = True
     recovery_s: float = 300.0
-    pause_s: tuple[float, float] = (3.0, 8.0)  # between two kills
+    pause_s: tuple[float, float] = (2.0, 7.0)  # between two kills
 
 
 async def chaos_jobs(options: Options, say: Say) -> JobsReport:
@@ -87,7 +87,7 @@ class _Run:
         self._killer = Killer(
             self._tenfold,
             seed=options.seed,
-            postgres_every=12 if options.postgres else None,
+            postgres_every=6 if options.postgres else None,
             pause_s=options.pause_s,
         )
         self._database = Database(load_settings(None, self._tenfold.home, {}))
