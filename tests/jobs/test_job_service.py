@@ -1,6 +1,7 @@
 """What may be asked for, how much may wait, and what can be done with a job."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -15,14 +16,15 @@ from tenfold.core.errors import (
     TenfoldError,
     TooLarge,
 )
-from tenfold.core.ids import uuid7
+from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.principal import Principal
 from tenfold.jobs.backlog import RETRY_UNKNOWN_S, Backlog
 from tenfold.jobs.follow import Followers
 from tenfold.jobs.handlers import JobService
 from tenfold.jobs.names import job_name
 from tenfold.jobs.ports import Jobs
 from tenfold.jobs.submits import MOST_BYTES_TOGETHER, MOST_TOGETHER
-from tenfold.jobs.types import MAX_INPUT_BYTES, QueueState, Result
+from tenfold.jobs.types import MAX_INPUT_BYTES, NewJob, QueueState, Result
 from tenfold.jobs.worker import JobWorker
 
 from .flaky_rows import FlakyRows
@@ -68,6 +70,25 @@ def test_it_is_what_the_others_ask_for(rows: FlakyRows) -> None:
 
 
 # -- asking -----------------------------------------------------------------------------------
+
+
+async def test_a_tenant_has_its_turn_as_often_as_its_plan_says(rows: FlakyRows) -> None:
+    """Four of the one for each of the other, while both have jobs that wait."""
+    followers = Followers(rows)
+    jobs = JobService(
+        rows,
+        {"k"},
+        followers=followers,
+        clock=SystemClock(),
+        weight=lambda principal: {"pro": 4, None: 1}[principal.plan],
+    )
+    for plan in ("pro", None):
+        principal = Principal(tenant_id=TenantId(uuid7()), tenant_slug="t", plan=plan)
+        for _ in range(20):
+            await jobs.enqueue(NewJob(kind="k", principal=principal))
+    claimed = Counter([work.principal.plan for work in await rows.claim(ME, ["k"], limit=15)])
+    assert claimed == {"pro": 12, None: 3}
+    await jobs.aclose()
 
 
 async def test_what_is_accepted_is_in_the_database(rows: FlakyRows) -> None:

@@ -1,7 +1,7 @@
 """What can be set of durable work: one class for each table of `tenfold.toml`."""
 
 from ipaddress import ip_network
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +16,11 @@ class JobSettings(Table):
     max_waiting: int = Field(10_000, ge=1, le=1_000_000, description="Jobs of a tenant that may wait; then 429.")
     max_waiting_bytes: int = Field(256 * 1024 * 1024, ge=1024, description="Bytes of the input of those.")
     max_waiting_all: int = Field(100_000, ge=1, le=10_000_000, description="Jobs of all tenants; then 503.")
+    plan_weights: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(
+        default_factory=dict,
+        description="How often a tenant has its turn, by its plan, such as { pro = 4 }; of others the weight of their "
+        "rate limits counts, which is 1 unless set.",
+    )
     max_input_bytes: int = Field(
         4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest input of a job, such as a call that waits."
     )

@@ -47,6 +47,7 @@ from tenfold.assistant.assistant import FEATURE
 from tenfold.cache.exact import ExactCache
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
+from tenfold.core.principal import Principal
 from tenfold.core.write_batch import WriteBatch
 from tenfold.edge.asgi import AsgiMount
 from tenfold.edge.dialects.anthropic import AnthropicDialect
@@ -299,7 +300,12 @@ class Service:
         return accounting
 
     def _open_background(self, store: Store, accounting: Accounting) -> Background:
-        self._background = Background(self._settings, store, self._clock, kinds=KINDS, weight=accounting.weight)
+        of_plan = self._settings.jobs.plan_weights
+
+        def weight(principal: Principal) -> int:
+            return of_plan.get(principal.plan or "") or accounting.weight(principal.tenant_id)
+
+        self._background = Background(self._settings, store, self._clock, kinds=KINDS, weight=weight)
         self._resources.push_async_callback(self._background.aclose)
         self._metrics.add_source(self._background.figures)
         self._metrics.add_histograms(self._background.counts.histograms)

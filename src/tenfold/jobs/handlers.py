@@ -12,6 +12,7 @@ from uuid import UUID
 from tenfold.core.clock import Clock
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, RateLimited, StoreUnavailable, TooLarge
 from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
 from tenfold.jobs.backlog import Backlog
 from tenfold.jobs.follow import Followers
 from tenfold.jobs.names import job_id_of, job_name
@@ -31,7 +32,7 @@ _STATES = get_args(State)
 _BATCH = 100
 
 
-def even(_tenant_id: TenantId) -> int:
+def even(_principal: Principal) -> int:
     return 1
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
 from tenfold.jobs.types import (
     DeadLetters,
     Ended,
@@ -301,4 +302,5 @@ class Observer(Protocol):
     def taken_over(self, jobs: int) -> None: ...
 
 
-Weight = Callable[[TenantId], int]
+Weight = Callable[[Principal], int]
+"""The share of the workers that the tenant has whose job it is, as its plan has it, say; at least 1."""

@@ -66,7 +66,7 @@ class Submits:
             added = await self._rows.add(
                 tenant_id,
                 [new for new, _ in batch],
-                weight=self._weight(tenant_id),
+                weight=self._weight(batch[0][0].principal),
                 most=self._most,
                 most_bytes=self._most_bytes,
                 holder=holder,
