@@ -1,6 +1,7 @@
 """The rules of endpoints: what may be subscribed to, secrets that are exchanged, other tenants."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -48,7 +49,7 @@ async def test_another_tenants_endpoint_does_not_exist(world: World) -> None:
     assert await world.admin.show(world.who.tenant_id, name(made)) == made
 
 
-@pytest.mark.parametrize("wrong", ["", "we_", "we_1", str(uuid7()), f"evt_{uuid7().hex}", f"we_{uuid7().hex.upper()}x"])
+@pytest.mark.parametrize("wrong", ["", "we_", "we_1", str(UUID(int=1)), f"evt_{'0' * 32}", f"we_{'A' * 32}x"])
 async def test_a_name_that_nothing_has(wrong: str, world: World) -> None:
     with pytest.raises(NotFound):
         await world.admin.show(world.who.tenant_id, wrong)

@@ -11,7 +11,9 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import uvloop
 from msgspec import DecodeError, Struct, ValidationError, json
@@ -154,20 +156,20 @@ async def read_http(reader: asyncio.StreamReader) -> HttpRequest:
     return HttpRequest(method=method, path=path, headers=headers, body=body)
 
 
-async def until_stdin_ends() -> None:
-    """The parent holds the other end of the pipe: it is gone when the parent is, however that came about."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
+class Startable(Protocol):
+    async def start(self) -> asyncio.Server: ...
 
 
-async def _main(bill_file: Path, seed: int, stall_s: float) -> None:
+async def serve(bill_file: Path, make: Callable[[Bill], Startable]) -> None:
+    """Prints the port, and serves as long as the parent holds the other end of standard input: it is gone when the
+    parent is, however that came about."""
     with contextlib.closing(Bill(bill_file)) as bill:
-        server = await ScriptedProvider(bill, seed=seed, stall_s=stall_s).start()
+        server = await make(bill).start()
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()
-        await until_stdin_ends()
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        await reader.read()
         server.close()
 
 
@@ -177,7 +179,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--stall", type=float, required=True)
     options = parser.parse_args()
-    uvloop.run(_main(options.bill, options.seed, options.stall))
+    uvloop.run(serve(options.bill, lambda bill: ScriptedProvider(bill, seed=options.seed, stall_s=options.stall)))
 
 
 if __name__ == "__main__":

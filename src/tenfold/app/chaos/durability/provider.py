@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import contextlib
 import random
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import uvloop
 from msgspec import json
 
 from tenfold.app.chaos.bill import Bill, Line, mark_in
-from tenfold.app.chaos.provider import HttpRequest, read_http, reply, until_stdin_ends
+from tenfold.app.chaos.provider import HttpRequest, read_http, reply, serve
 from tenfold.core.usage import Usage
 
 _BACKLOG = 1024
@@ -81,22 +80,13 @@ class KeyedProvider:
         return reply(200, json.encode(body | {"usage": usage}))
 
 
-async def _main(bill_file: Path, seed: int, heeds: bool) -> None:
-    with contextlib.closing(Bill(bill_file)) as bill:
-        server = await KeyedProvider(bill, seed=seed, heeds=heeds).start()
-        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-        sys.stdout.flush()
-        await until_stdin_ends()
-        server.close()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bill", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--heeds", action="store_true")
     options = parser.parse_args()
-    uvloop.run(_main(options.bill, options.seed, options.heeds))
+    uvloop.run(serve(options.bill, lambda bill: KeyedProvider(bill, seed=options.seed, heeds=options.heeds)))
 
 
 if __name__ == "__main__":
