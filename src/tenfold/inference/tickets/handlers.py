@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import json, structs
 
 from tenfold.core.call import Call, CallOptions
-from tenfold.core.errors import IdempotencyMismatch, InvalidRequest, NotFound
+from tenfold.core.errors import Conflict, IdempotencyMismatch, InvalidRequest, NotFound
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.background import BackgroundCaller, Recorder
@@ -76,7 +76,10 @@ class Tickets:
         job = await self._find(principal.tenant_id, ticket)
         if not job.ended:
             then = await self._outbox.jobs_for(principal, _event("job.cancelled", job.id))
-            job = await self._jobs.cancel(principal.tenant_id, job.id, then=then)
+            try:
+                job = await self._jobs.cancel(principal.tenant_id, job.id, then=then)
+            except Conflict:  # it has ended meanwhile
+                job = await self._jobs.get(principal.tenant_id, job.id)
         if job.ended:
             await self._jobs.discard(principal.tenant_id, job.id)
 
