@@ -36,7 +36,8 @@ class Listener:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="store-listener")
         try:
-            await asyncio.wait_for(heard.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # `wait_for` of Python 3.11 may lose a cancellation
+                await heard.wait()
         except TimeoutError as error:
             raise StoreUnavailable("The database is not reachable at the moment.") from error
 
