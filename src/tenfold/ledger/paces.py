@@ -21,7 +21,7 @@ SELECT count(*) AS calls,
 FROM (
     SELECT latency_ms, output_tokens
     FROM (
-        SELECT latency_ms, output_tokens, model_asked, status, cache, operation, provider
+        SELECT latency_ms, output_tokens, model_asked, status, http_status, cache, operation, provider
         FROM receipts WHERE tenant_id = $1 AND at > now() - interval '7 days' ORDER BY at DESC LIMIT 5000
     ) newest
     WHERE model_asked = $2 AND operation = 'chat' AND status = 'ok' AND http_status = 200
