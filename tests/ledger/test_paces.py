@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenfold.core.ids import TenantId, uuid7
@@ -37,6 +37,7 @@ def test_a_call_that_may_write_little_takes_less(max_tokens: int | None, expecte
     assert pace.expected_s(max_tokens) == expected_s
 
 
+@settings(deadline=None)
 @given(
     median_ms=st.floats(0, 1e7),
     token_ms=st.none() | st.floats(-1e4, 1e4),
