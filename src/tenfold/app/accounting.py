@@ -32,7 +32,7 @@ from tenfold.ledger.budgets.engine import Budgets
 from tenfold.ledger.budgets.holders import Holders
 from tenfold.ledger.budgets.ports import TOPIC as BUDGETS_TOPIC
 from tenfold.ledger.budgets.queries import adjust_periods, settle_receipts
-from tenfold.ledger.idempotency.handlers import keep_expiring, settle_keys_of
+from tenfold.ledger.idempotency.handlers import EXPIRE_EVERY_S, expire_keys, settle_keys_of
 from tenfold.ledger.idempotency.queries import PostgresIdempotencyRows
 from tenfold.ledger.journal import Journal
 from tenfold.ledger.queries import PostgresReceiptRows
@@ -52,7 +52,7 @@ from tenfold.limits.queries import TOPIC as LIMITS_TOPIC
 from tenfold.limits.queries import PostgresLimitRows
 from tenfold.limits.types import DEFAULT_WEIGHT, TenantLimits
 from tenfold.limits.valkey import ValkeyBlocks
-from tenfold.store import Changes, Members, Store
+from tenfold.store import Changes, Members, Store, keep
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,8 @@ class Accounting:
         yield "app.recovery", self.recovery.run()
         yield "app.budgets", self.budgets.run()
         yield "app.limits", self.limits.supply.run()
-        yield "app.idempotency", keep_expiring(self._keys)
+        expiry = keep(lambda: expire_keys(self._keys), every_s=EXPIRE_EVERY_S, otherwise="no keys are expired")
+        yield "app.idempotency", expiry
 
     def corrections(self, routes: Iterable[Route]) -> Corrections:
         """Of receipts that stand on an estimate, by what the providers of these routes tell."""

@@ -11,16 +11,16 @@ from tenfold.app.alerts import Receiver
 from tenfold.app.settings import Settings
 from tenfold.app.telemetry.metrics import SECONDS, Figure, Histogram, Labels, seconds
 from tenfold.core.clock import Clock
-from tenfold.core.errors import StoreUnavailable
+from tenfold.core.errors import UpstreamUnavailable
 from tenfold.core.ids import uuid7
 from tenfold.jobs.follow import Followers
 from tenfold.jobs.handlers import JobService
-from tenfold.jobs.keeping import DeadLetterWatch, keep_expiring_jobs
+from tenfold.jobs.keeping import EXPIRE_EVERY_S, DeadLetterWatch, expire_jobs
 from tenfold.jobs.ports import Handler, Weight
 from tenfold.jobs.queries import PostgresJobRows
 from tenfold.jobs.types import DeadLetters, Work
 from tenfold.jobs.worker import JobWorker
-from tenfold.store import Store
+from tenfold.store import Store, keep
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ class Background:
         yield "app.job_followers", self.followers.run(self._store)
         if self.worker is not None:
             yield "app.jobs", self.worker.run()
-            yield "app.jobs_expiry", keep_expiring_jobs(self.rows)
+            expiry = keep(lambda: expire_jobs(self.rows), every_s=EXPIRE_EVERY_S, otherwise="jobs are not expired")
+            yield "app.jobs_expiry", expiry
             yield "app.dead_letters", self._dead_letters.run()
 
     async def stop(self) -> None:
@@ -113,7 +114,7 @@ class Background:
             body = json.encode({"type": "jobs.dead_letters", "timestamp": self._clock.now(), "data": told})
             error = await self._receiver.post(f"evt_{uuid7().hex}", body)
             if error is not None:
-                raise StoreUnavailable(f"The alerts' webhook did not take it: {error}")
+                raise UpstreamUnavailable(f"The alerts' webhook did not take it: {error}")
 
 
 class JobCounts:

@@ -1,15 +1,24 @@
 """`tenfold jobs`: background work as the operator sees it, of one tenant at a time."""
 
 import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
-from msgspec import DecodeError, json
+from msgspec import json
 
-from tenfold.app.cli_parts import FAILED, configured, json_option, paged, run, show, table, tenant_option
+from tenfold.app.cli_parts import (
+    FAILED,
+    at_desk,
+    configured,
+    json_option,
+    paged,
+    read_json,
+    run,
+    show,
+    table,
+    tenant_option,
+)
 
 if TYPE_CHECKING:
     from tenfold.app.scheduling import Desk
@@ -53,7 +62,7 @@ def jobs_list(
         told = {"items": [_told(each) for each in page.items], "cursor": page.cursor}
         show(told, as_json, table([_words(each) for each in page.items], page.cursor))
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("show")
@@ -68,7 +77,7 @@ def jobs_show(settings: "Settings", job: str, slug: str, as_json: bool) -> None:
         found = await desk.given.jobs.get(who.tenant_id, _id(job))
         show(_told(found), as_json, "\n".join(_details(found)))
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("submit")
@@ -101,7 +110,7 @@ def jobs_submit(
         if follow:
             await _follow(desk, who, made.id, 0, as_json)
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("follow")
@@ -116,7 +125,7 @@ def jobs_follow(settings: "Settings", job: str, after: int, slug: str, as_json: 
     async def work(desk: "Desk", who: "Principal") -> None:
         await _follow(desk, who, _id(job), after, as_json)
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("input")
@@ -135,7 +144,7 @@ def jobs_input(settings: "Settings", job: str, slug: str) -> None:
             raise NotFound(f"The input is dropped once it is of no more use; the job is {found.state}.")
         _print(data)
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("result")
@@ -153,7 +162,7 @@ def jobs_result(settings: "Settings", job: str, slug: str) -> None:
             raise Conflict(f"The job is {found.state}: it has no result.")
         _print(await desk.given.jobs.result(who.tenant_id, found.id) or b"")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("cancel")
@@ -169,7 +178,7 @@ def jobs_cancel(settings: "Settings", job: str, slug: str, as_json: bool) -> Non
         words = "cancelled" if cancelled.state == "cancelled" else "is to be cancelled:"
         show(_told(cancelled), as_json, f"{words} {_words(cancelled)}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("redrive")
@@ -193,7 +202,7 @@ def jobs_redrive(
         again = await desk.given.jobs.redrive(who.tenant_id, _id(job))
         show(_told(again), as_json, f"redriven {_words(again)}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("discard")
@@ -217,7 +226,7 @@ def jobs_discard(
         await desk.given.jobs.discard(who.tenant_id, _id(job))
         show({"discarded": job}, as_json, f"discarded {job}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @jobs.command("queue")
@@ -238,32 +247,6 @@ def jobs_queue(settings: "Settings", slug: str | None, as_json: bool) -> None:
 
 
 # -- shared ----------------------------------------------------------------------------------
-
-
-def read_json(given: str) -> Any:
-    """JSON as it stands, of @FILE, or of standard input."""
-    try:
-        if given == "-":
-            data = sys.stdin.buffer.read()
-        elif given.startswith("@"):
-            data = Path(given[1:]).read_bytes()
-        else:
-            data = given.encode()
-        return json.decode(data)
-    except OSError as error:
-        raise click.UsageError(f"INPUT: {error}") from None
-    except (DecodeError, ValueError) as error:
-        raise click.UsageError(f"INPUT is no JSON: {error}") from None
-
-
-def _at_desk(settings: "Settings", slug: str, work: Callable[["Desk", "Principal"], Awaitable[None]]) -> None:
-    from tenfold.app.scheduling import open_desk
-
-    async def opened() -> None:
-        async with open_desk(settings) as desk:
-            await work(desk, await desk.principal(slug))
-
-    run(opened())
 
 
 async def _follow(desk: "Desk", who: "Principal", job_id: UUID, after: int, as_json: bool) -> None:

@@ -1,18 +1,21 @@
 """What the commands share: their settings, their exit codes, and how they print. Imports late, to start fast."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
-from msgspec import json
+from msgspec import DecodeError, json
 
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 
 if TYPE_CHECKING:
+    from tenfold.app.scheduling import Desk
     from tenfold.app.settings import Settings
+    from tenfold.core.principal import Principal
 
 FAILED, MISUSED, DATABASE_AWAY = 1, 2, 3
 
@@ -83,6 +86,33 @@ def paged(command: F) -> F:
     for option in page_options:
         command = option(command)
     return command
+
+
+def read_json(given: str) -> Any:
+    """JSON as it stands, of @FILE, or of standard input."""
+    try:
+        if given == "-":
+            data = sys.stdin.buffer.read()
+        elif given.startswith("@"):
+            data = Path(given[1:]).read_bytes()
+        else:
+            data = given.encode()
+        return json.decode(data)
+    except OSError as error:
+        raise click.UsageError(f"INPUT: {error}") from None
+    except (DecodeError, ValueError) as error:
+        raise click.UsageError(f"INPUT is no JSON: {error}") from None
+
+
+def at_desk(settings: "Settings", slug: str, work: Callable[["Desk", "Principal"], Awaitable[None]]) -> None:
+    """Work on jobs and schedules, on behalf of a tenant."""
+    from tenfold.app.scheduling import open_desk
+
+    async def opened() -> None:
+        async with open_desk(settings) as desk:
+            await work(desk, await desk.principal(slug))
+
+    run(opened())
 
 
 def _settings(home: Path, config: Path | None, options: dict[str, Any]) -> "Settings":

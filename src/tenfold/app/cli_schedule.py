@@ -1,12 +1,21 @@
 """`tenfold schedule`: jobs at the times that a cron expression names."""
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenfold.app.cli_jobs import read_json
-from tenfold.app.cli_parts import MISUSED, configured, fail, json_option, paged, run, show, table, tenant_option
+from tenfold.app.cli_parts import (
+    MISUSED,
+    at_desk,
+    configured,
+    fail,
+    json_option,
+    paged,
+    read_json,
+    show,
+    table,
+    tenant_option,
+)
 
 if TYPE_CHECKING:
     from tenfold.app.scheduling import Desk
@@ -56,7 +65,7 @@ def schedule_create(
         )
         show(_told(made), as_json, f"created {_words(made)}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @schedule.command("list")
@@ -72,7 +81,7 @@ def schedule_list(settings: "Settings", slug: str, limit: int, after: str | None
         told = {"items": [_told(each) for each in page.items], "cursor": page.cursor}
         show(told, as_json, table([_words(each) for each in page.items], page.cursor))
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @schedule.command("show")
@@ -91,7 +100,7 @@ def schedule_show(settings: "Settings", schedule_id: str, slug: str, as_json: bo
         last = [] if found.last_at is None else [f"last: {_local(found.last_at, found.zone)}"]
         show(_told(found), as_json, "\n".join([_words(found), *last, *runs]))
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @schedule.command("set")
@@ -154,7 +163,7 @@ def schedule_run(settings: "Settings", schedule_id: str, slug: str, as_json: boo
         job = job_name((await desk.given.schedules.run(who.tenant_id, schedule_id)).id)
         show({"job": job}, as_json, f"made {job}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @schedule.command("end")
@@ -169,7 +178,7 @@ def schedule_end(settings: "Settings", schedule_id: str, slug: str, as_json: boo
         await desk.given.schedules.remove(who.tenant_id, schedule_id)
         show({"ended": schedule_id}, as_json, f"ended {schedule_id}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 @schedule.command("next")
@@ -195,22 +204,12 @@ def schedule_next(cron: str, zone: str, count: int, as_json: bool) -> None:
 # -- shared ----------------------------------------------------------------------------------
 
 
-def _at_desk(settings: "Settings", slug: str, work: Callable[["Desk", "Principal"], Awaitable[None]]) -> None:
-    from tenfold.app.scheduling import open_desk
-
-    async def opened() -> None:
-        async with open_desk(settings) as desk:
-            await work(desk, await desk.principal(slug))
-
-    run(opened())
-
-
 def _change(settings: "Settings", schedule_id: str, slug: str, as_json: bool, done: str, **given: Any) -> None:
     async def work(desk: "Desk", who: "Principal") -> None:
         changed = await desk.given.schedules.change(who.tenant_id, schedule_id, **given)
         show(_told(changed), as_json, f"{done} {_words(changed)}")
 
-    _at_desk(settings, slug, work)
+    at_desk(settings, slug, work)
 
 
 def _told(schedule: "Schedule") -> Any:

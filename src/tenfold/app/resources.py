@@ -2,8 +2,6 @@
 rows; and what runs beside them.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -11,7 +9,6 @@ from tenfold.app.background import Background
 from tenfold.app.settings import Settings
 from tenfold.app.webhooking import guarded_sender
 from tenfold.core.clock import Clock
-from tenfold.core.errors import StoreUnavailable
 from tenfold.edge.batches.resource import BatchesResource
 from tenfold.edge.files.resource import FilesResource
 from tenfold.edge.gateway import Dialects, Resource
@@ -32,7 +29,6 @@ from tenfold.inference.files.queries import PostgresFileRows
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.responses.background import BuryResponse, ForgetResponse, MakeResponse
 from tenfold.inference.responses.handlers import Responses
-from tenfold.inference.responses.keeping import keep_expiring as keep_expiring_responses
 from tenfold.inference.responses.making import Making
 from tenfold.inference.responses.queries import PostgresResponseRows
 from tenfold.inference.responses.types import KIND as RESPONSE
@@ -43,9 +39,9 @@ from tenfold.inference.tickets.handlers import CallJob, DeadCallJob
 from tenfold.inference.tickets.types import KIND as CALL
 from tenfold.inference.tickets.types import KIND_DEAD as CALL_DEAD
 from tenfold.jobs.ports import Handler
-from tenfold.store import Store
+from tenfold.store import Store, keep
 from tenfold.webhooks.delivery import Deliver, GiveUp
-from tenfold.webhooks.log import keep_expiring as keep_expiring_deliveries
+from tenfold.webhooks.log import expire_deliveries
 from tenfold.webhooks.ports import Outbox
 from tenfold.webhooks.queries import PostgresWebhookRows
 from tenfold.webhooks.types import KIND as WEBHOOK
@@ -55,9 +51,6 @@ KINDS = frozenset({CALL, CALL_DEAD, RESPONSE, RESPONSE_DEAD, RESPONSE_FORGET, BA
 """Of the jobs there are: every worker does all of them."""
 
 _DAY_S = 86_400.0
-_EXPIRE_EVERY_S = 60.0
-
-logger = logging.getLogger(__name__)
 
 
 class Resources:
@@ -83,17 +76,17 @@ class Resources:
         self._webhook_rows = webhook_rows = PostgresWebhookRows(store)
         self.sender = guarded_sender(settings)
 
-        self._response_rows = PostgresResponseRows(store)
+        response_rows = PostgresResponseRows(store)
         codec = ResponsesCodec(clock)
         making = Making(
-            self._response_rows,
+            response_rows,
             jobs,
             codec,
             clock,
             keep_s=settings.responses.keep_days * _DAY_S,
             max_input_bytes=settings.responses.max_input_bytes,
         )
-        responses = Responses(self._response_rows, jobs, outbox, making, clock)
+        self._stored = responses = Responses(response_rows, jobs, outbox, making, clock)
         endpoints = {
             "/v1/chat/completions": Endpoint(operation="chat", dialect=lambda: dialects.openai),
             "/v1/embeddings": Endpoint(operation="embeddings", dialect=lambda: dialects.openai),
@@ -132,8 +125,8 @@ class Resources:
                 limits=lines,
             ),
             DeadBatchHandler(batch_rows, self._files, outbox, jobs),
-            MakeResponse(self._response_rows, making, caller, background.rows, outbox),
-            BuryResponse(self._response_rows, codec, jobs, outbox),
+            MakeResponse(response_rows, making, caller, background.rows, outbox),
+            BuryResponse(response_rows, codec, jobs, outbox),
             ForgetResponse(jobs),
             Deliver(webhook_rows, self.sender, clock, disable_after_s=settings.webhooks.disable_after_days * _DAY_S),
             GiveUp(webhook_rows),
@@ -145,18 +138,10 @@ class Resources:
         self._responses.stop()
 
     def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "app.responses", keep_expiring_responses(self._response_rows)
-        yield "app.files", self._keep_expiring_files()
-        yield (
-            "app.webhooks",
-            keep_expiring_deliveries(self._webhook_rows, self._clock, keep_s=self._keep_deliveries_s),
-        )
+        yield "app.responses", keep(self._stored.expire, every_s=600.0, otherwise="responses are not expired")
+        yield "app.files", keep(self._files.expire, every_s=60.0, otherwise="files are not expired")
+        yield "app.batches", keep(self._batches.expire, every_s=60.0, otherwise="batches are not expired")
+        yield "app.webhooks", keep(self._expire_deliveries, every_s=600.0, otherwise="deliveries are not expired")
 
-    async def _keep_expiring_files(self) -> None:
-        while True:
-            await asyncio.sleep(_EXPIRE_EVERY_S)
-            try:
-                await self._files.expire()
-                await self._batches.expire()
-            except StoreUnavailable as error:
-                logger.info("files and batches are not expired, the database is away: %s", error.message)
+    async def _expire_deliveries(self) -> int:
+        return await expire_deliveries(self._webhook_rows, self._clock, keep_s=self._keep_deliveries_s)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, PageSize, Word, bearer
 from tenfold.console.services import ConsoleServices, JobServices
 from tenfold.core.errors import Conflict, NotFound
+from tenfold.core.headers import still_holds
 from tenfold.core.money import format_usd
 from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.jobs.names import job_id_of, job_name
@@ -131,7 +132,7 @@ def job_api_routes(services: ConsoleServices, given: JobServices) -> APIRouter:
         headers = {"etag": etag_of(found), **_CACHED}
         if not found.ended:
             headers["retry-after"] = str(poll_after_s(found))
-        if if_none_match is not None and _holds(if_none_match, headers["etag"]):
+        if still_holds(if_none_match, headers["etag"]):
             return Response(status_code=304, headers=headers)
         return Response(job_body(found).model_dump_json(), media_type="application/json", headers=headers)
 
@@ -219,12 +220,6 @@ def poll_after_s(job: Job) -> int:
     else:
         left_s = due_for_s / 10
     return min(_POLL_AT_MOST_S, max(1, math.ceil(left_s)))
-
-
-def _holds(if_none_match: str, etag: str) -> bool:
-    """RFC 9110, section 13.1.2: compared weakly."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or etag.removeprefix("W/") in tags
 
 
 def _page(page: JobPage) -> JobsPage:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from tenfold.console.api_parts import PROBLEMS
 from tenfold.console.services import ConsoleServices, FlagValues
 from tenfold.core.errors import InvalidRequest, Unauthenticated
+from tenfold.core.headers import still_holds
 from tenfold.core.json_guard import load_json
 from tenfold.core.principal import SCOPE_FLAGS, SCOPE_INFERENCE, Principal
 from tenfold.rollout.evaluation import ErrorCode, Evaluation, problem_of
@@ -81,7 +82,7 @@ def ofrep_routes(services: ConsoleServices, flags: FlagValues) -> APIRouter:
         body = json.encode({"flags": [_told(found) for found in await flags.evaluate_all(who, context)]})
         etag = f'"{blake2b(body, digest_size=16).hexdigest()}"'
         headers = {"etag": etag, "cache-control": "private, no-cache"}
-        if _is_named(etag, request.headers.get("if-none-match", "")):
+        if still_holds(request.headers.get("if-none-match"), etag):
             return Response(status_code=304, headers=headers)
         return Response(body, media_type="application/json", headers=headers)
 
@@ -116,12 +117,6 @@ def _told(found: Evaluation) -> dict[str, Any]:
         "variant": found.variant,
         "metadata": {"owner": found.flag.owner, "revision": found.flag.revision},
     }
-
-
-def _is_named(etag: str, wanted: str) -> bool:
-    """If-None-Match compares weakly (RFC 9110, section 13.1.2)."""
-    names = {name.strip().removeprefix("W/") for name in wanted.split(",")}
-    return etag in names or "*" in names
 
 
 def _json(status: int, body: object) -> Response:

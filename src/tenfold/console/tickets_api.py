@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tenfold.console.api_parts import MISSING, PROBLEMS, PageSize, bearer
 from tenfold.console.services import ConsoleServices, TicketService
+from tenfold.core.headers import still_holds
 from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.inference.tickets.types import Ticket
 
@@ -61,7 +62,7 @@ def ticket_api_routes(services: ConsoleServices, tickets: TicketService) -> APIR
         found = await tickets.find(who.tenant_id, ticket)
         tag = f'"{found.version}"'
         headers = {"etag": tag} | ({} if found.ended_at is not None else {"retry-after": "1"})
-        if request.headers.get("if-none-match") == tag:
+        if still_holds(request.headers.get("if-none-match"), tag):
             return Response(status_code=304, headers=headers)
         response.headers.update(headers)
         return WholeTicketBody(**_told(found), reply=_reply(found))

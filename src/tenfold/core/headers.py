@@ -11,3 +11,11 @@ def header_lines(pairs: Iterable[tuple[str, str]]) -> str:
     if text.count("\n") != len(lines) or text.count("\r") != len(lines):
         raise ValueError("a reply header holds a line break")
     return text
+
+
+def still_holds(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client has this already (RFC 9110, section 13.1.2: compared weakly)."""
+    if if_none_match is None:
+        return False
+    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in known or etag.removeprefix("W/") in known

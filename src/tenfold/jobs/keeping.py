@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from tenfold.core.errors import StoreUnavailable
+from tenfold.core.errors import TenfoldError
 from tenfold.jobs.ports import JobRows
 from tenfold.jobs.types import DeadLetters
+from tenfold.store import expire
 
 logger = logging.getLogger(__name__)
 
@@ -21,22 +22,8 @@ Alert = Callable[[Sequence[DeadLetters]], Awaitable[None]]
 
 
 async def expire_jobs(rows: JobRows) -> int:
-    """A batch a transaction. How many there were. Raises StoreUnavailable."""
-    expired = 0
-    for tenant_id in await rows.tenants_expired():
-        while of_tenant := await rows.expire(tenant_id, limit=BATCH_JOBS):
-            expired += of_tenant
-    return expired
-
-
-async def keep_expiring_jobs(rows: JobRows, *, every_s: float = EXPIRE_EVERY_S) -> None:
-    """`expire_jobs`, until cancelled."""
-    while True:
-        await asyncio.sleep(every_s)
-        try:
-            await expire_jobs(rows)
-        except StoreUnavailable as error:
-            logger.info("jobs are not expired, the database is away: %s", error.message)
+    """How many there were. Raises StoreUnavailable."""
+    return await expire(rows, batch=BATCH_JOBS)
 
 
 class DeadLetterWatch:
@@ -62,8 +49,8 @@ class DeadLetterWatch:
         while True:
             try:
                 await self.look()
-            except StoreUnavailable as error:
-                logger.info("dead letters are not looked for, the database is away: %s", error.message)
+            except TenfoldError as error:  # the database is away, or who is to be told
+                logger.info("dead letters are told of later: %s", error.message)
             except Exception:  # edge of a task: whoever is told may fail, and is told again
                 logger.exception("an alert of dead letters failed")
             await asyncio.sleep(self._every_s)

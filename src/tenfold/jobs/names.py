@@ -1,9 +1,8 @@
 """Jobs as the outside names them: `job_` and the 32 hex digits of the id."""
 
-import re
 from uuid import UUID
 
-_NAME = re.compile(r"job_([0-9a-f]{32})")
+from tenfold.core.ids import id_named
 
 
 def job_name(job_id: UUID) -> str:
@@ -12,5 +11,4 @@ def job_name(job_id: UUID) -> str:
 
 def job_id_of(name: str) -> UUID | None:
     """None: no job is named so."""
-    found = _NAME.fullmatch(name)
-    return None if found is None else UUID(hex=found[1])
+    return id_named("job_", name)

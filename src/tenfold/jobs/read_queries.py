@@ -9,7 +9,7 @@ import msgspec
 from tenfold.core.ids import TenantId
 from tenfold.jobs.rules import eta_s
 from tenfold.jobs.types import DeadLetters, Held, Job, JobEvent, NewJob, Progress, QueueState, State, Work
-from tenfold.store import Row, Store, Transaction
+from tenfold.store import Row, Store, Transaction, among_tenants, tenants_among
 
 # A job `j` with its place `q` in the queue. Whatever changes of it makes the version grow: the fence grows with claims.
 TOLD = """j.tenant_id, j.id, j.kind, j.subject, j.priority, j.created_at, j.ended_at, j.expires_at, j.max_attempts,
@@ -70,7 +70,6 @@ SELECT * FROM (
 ) w
 """
 HELD = "SELECT tenant_id, job_id, fence, cancel_requested FROM job_queue WHERE holder = $1"
-TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
 TENANTS_EXPIRED = "SELECT tenfold.tenants_with_expired_jobs($1)"
 DEAD_LETTERS = """
 SELECT tenant_id, jobs AS count, extract(epoch FROM now() - oldest)::float8 AS oldest_age_s
@@ -140,23 +139,11 @@ class PostgresJobReads:
             return [Held(**dict(row)) for row in await tx.fetch(HELD, holder)]
 
     async def dead_letters(self, *, older_than_s: float) -> list[DeadLetters]:
-        found: list[DeadLetters] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True, by_index=True) as tx:
-            while (among := [row["id"] for row in await tx.fetch(TENANTS, last)]) and len(found) < MOST_DEAD:
-                rows = await tx.fetch(DEAD_LETTERS, among, older_than_s)
-                found += [DeadLetters(**dict(row)) for row in rows]
-                last = among[-1]
-        return found[:MOST_DEAD]
+        rows = await among_tenants(self._store, DEAD_LETTERS, older_than_s, by_index=True, most=MOST_DEAD)
+        return [DeadLetters(**dict(row)) for row in rows]
 
     async def tenants_expired(self) -> list[TenantId]:
-        found: list[TenantId] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True, by_index=True) as tx:
-            while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
-                found += [TenantId(row[0]) for row in await tx.fetch(TENANTS_EXPIRED, among)]
-                last = among[-1]
-        return found
+        return await tenants_among(self._store, TENANTS_EXPIRED, by_index=True)
 
 
 async def known(tx: Transaction, tenant_id: TenantId, jobs: Iterable[NewJob]) -> dict[UUID, Job]:

@@ -6,6 +6,7 @@ from tenfold.store.errors import MigrationError, StartupError
 from tenfold.store.members import Members
 from tenfold.store.migrate import Applied, MigrationStatus, migrate, migration_status
 from tenfold.store.pool import Store
+from tenfold.store.sweep import among_tenants, expire, keep, tenants_among
 from tenfold.store.transaction import ReadTransaction, Row, Transaction
 
 __all__ = [
@@ -20,7 +21,11 @@ __all__ = [
     "StartupError",
     "Store",
     "Transaction",
+    "among_tenants",
+    "expire",
+    "keep",
     "migrate",
     "migration_status",
     "tell_change",
+    "tenants_among",
 ]

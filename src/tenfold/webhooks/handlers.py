@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from tenfold.core.clock import Clock
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound
-from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.ids import TenantId, id_named, uuid7
 from tenfold.core.inputs import uuid_of
-from tenfold.webhooks.names import ENDPOINT, id_of
+from tenfold.webhooks.names import ENDPOINT
 from tenfold.webhooks.ports import Sender, WebhookRows
 from tenfold.webhooks.signing import new_secret
 from tenfold.webhooks.types import EVENT_TYPES, Endpoint, EndpointPage
@@ -99,13 +99,13 @@ class WebhookAdmin:
 
     async def end(self, tenant_id: TenantId, name: str) -> None:
         """What waits to be delivered is dropped. Raises NotFound."""
-        endpoint_id = id_of(ENDPOINT, name)
+        endpoint_id = id_named(ENDPOINT, name)
         if endpoint_id is None or not await self._rows.end_endpoint(tenant_id, endpoint_id):
             raise NotFound("There is no such webhook endpoint.")
 
     async def show(self, tenant_id: TenantId, name: str) -> Endpoint:
         """Raises NotFound."""
-        endpoint_id = id_of(ENDPOINT, name)
+        endpoint_id = id_named(ENDPOINT, name)
         endpoint = None if endpoint_id is None else await self._rows.endpoint(tenant_id, endpoint_id)
         if endpoint is None:
             raise NotFound("There is no such webhook endpoint.")

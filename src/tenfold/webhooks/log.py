@@ -1,6 +1,5 @@
 """What was delivered and what was not; to deliver it once more; and how long the log is kept."""
 
-import asyncio
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -9,13 +8,13 @@ from uuid import UUID
 from msgspec import Raw
 
 from tenfold.core.clock import Clock
-from tenfold.core.errors import Conflict, InvalidRequest, NotFound, RateLimited, StoreUnavailable
-from tenfold.core.ids import TenantId
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, RateLimited
+from tenfold.core.ids import TenantId, id_named
 from tenfold.core.inputs import one_of
 from tenfold.core.principal import Principal
 from tenfold.jobs.types import Job
 from tenfold.webhooks.handlers import DEFAULT_PAGE, WebhookAdmin, before_of
-from tenfold.webhooks.names import DELIVERY, ENDPOINT, id_of, name_of
+from tenfold.webhooks.names import DELIVERY, ENDPOINT, name_of
 from tenfold.webhooks.outbox import job_of, new_job
 from tenfold.webhooks.ports import Queue, WebhookRows
 from tenfold.webhooks.types import (
@@ -64,7 +63,7 @@ class WebhookLog:
         return DeliveryPage(items=found[:limit], cursor=str(found[limit - 1].id) if len(found) > limit else None)
 
     async def show(self, tenant_id: TenantId, name: str) -> Delivery:
-        delivery_id = id_of(DELIVERY, name)
+        delivery_id = id_named(DELIVERY, name)
         delivery = None if delivery_id is None else await self._rows.delivery(tenant_id, delivery_id)
         if delivery is None:
             raise NotFound("There is no such delivery: it is not tried yet, or was too long ago.")
@@ -149,13 +148,3 @@ async def expire_deliveries(rows: WebhookRows, clock: Clock, *, keep_s: float = 
         while of_tenant := await rows.expire(tenant_id, before, limit=_BATCH):
             expired += of_tenant
     return expired
-
-
-async def keep_expiring(rows: WebhookRows, clock: Clock, *, keep_s: float = KEEP_S) -> None:
-    """`expire_deliveries` every ten minutes, until cancelled."""
-    while True:
-        await asyncio.sleep(EXPIRE_EVERY_S)
-        try:
-            await expire_deliveries(rows, clock, keep_s=keep_s)
-        except StoreUnavailable as error:
-            logger.info("the log of webhooks does not expire, the database is away: %s", error.message)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from tenfold.core.errors import Conflict
 from tenfold.core.ids import TenantId
-from tenfold.store import Row, Store, tell_change
+from tenfold.store import Row, Store, tell_change, tenants_among
 from tenfold.webhooks.ports import TOPIC
 from tenfold.webhooks.types import (
     MAX_ENDPOINTS,
@@ -95,7 +95,6 @@ FAILED_SINCE = """
 SELECT id FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND state = 'failed' AND created_at >= $3
 ORDER BY id LIMIT $4
 """
-TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
 TENANTS_EXPIRED = "SELECT tenfold.tenants_with_old_deliveries($1, $2)"
 EXPIRE = """
 WITH old AS MATERIALIZED (
@@ -236,13 +235,7 @@ class PostgresWebhookRows:
             return [row["id"] for row in await tx.fetch(FAILED_SINCE, tenant_id, endpoint_id, since, limit)]
 
     async def tenants_expired(self, before: datetime) -> list[TenantId]:
-        found: list[TenantId] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
-            while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
-                found += [TenantId(row[0]) for row in await tx.fetch(TENANTS_EXPIRED, among, before)]
-                last = among[-1]
-        return found
+        return await tenants_among(self._store, TENANTS_EXPIRED, before)
 
     async def expire(self, tenant_id: TenantId, before: datetime, *, limit: int) -> int:
         async with self._store.tenant(tenant_id) as tx:

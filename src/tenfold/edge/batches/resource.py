@@ -6,7 +6,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, ValidationError, convert, json
 
 from tenfold.core.errors import InvalidRequest
-from tenfold.core.headers import header_lines
+from tenfold.core.headers import header_lines, still_holds
 from tenfold.core.ids import uuid7
 from tenfold.core.json_guard import load_json
 from tenfold.core.money import format_usd
@@ -104,8 +104,7 @@ def _tell(request: Request, batch: Batch) -> None:
     if not batch.ended:
         pairs.append(("retry-after", str(_retry_s(batch))))
     lines = _request_id() + header_lines(pairs)
-    known = request.header(b"if-none-match") or ""
-    if request.method != "POST" and tag in {each.strip().removeprefix("W/") for each in known.split(",")}:
+    if request.method != "POST" and still_holds(request.header(b"if-none-match"), tag):
         request.whole(304, lines, b"")
     else:
         request.whole(200, respond.JSON + lines, json.encode(told(batch)))

@@ -9,7 +9,7 @@ from msgspec import json
 
 from tenfold.core.call import Call, CallOptions
 from tenfold.core.errors import InvalidRequest, Overloaded, TenfoldError
-from tenfold.core.headers import header_lines
+from tenfold.core.headers import header_lines, still_holds
 from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
 from tenfold.edge.dialects.responses import look
@@ -175,8 +175,7 @@ class ResponsesResource:
             raise InvalidRequest("`starting_after` goes with `stream=true`.", param="starting_after")
         tag = f'"{row.version}"'
         lines = header_lines([("etag", tag)] if row.ended else [("etag", tag), ("retry-after", self._soon(row))])
-        known = request.header(b"if-none-match")
-        if known is not None and _matches(known, tag):
+        if still_holds(request.header(b"if-none-match"), tag):
             request.whole(304, lines + _ids(), b"")
         else:
             self._answer(request, self._responses.told(row), lines)
@@ -257,12 +256,6 @@ async def _until(
 
 async def _next(frames: AsyncGenerator[bytes, None]) -> bytes | None:
     return await anext(frames, None)
-
-
-def _matches(known: str, tag: str) -> bool:
-    """RFC 9110, section 13.1.2: weak comparison."""
-    tags = [one.strip().removeprefix("W/") for one in known.split(",")]
-    return "*" in tags or tag in tags
 
 
 def _ids() -> str:

@@ -9,7 +9,7 @@ from tenfold.core.ids import TenantId
 from tenfold.inference.batches.types import KEEP_S, Batch, Ended, LineError, LineResult, Spec, Tokens
 from tenfold.inference.files.queries import FINISH as FINISH_FILE
 from tenfold.inference.files.types import BATCH_OUTPUT
-from tenfold.store import Row, Store, Transaction
+from tenfold.store import Row, Store, Transaction, tenants_among
 
 _TOLD = """tenant_id, asked, status, model, errors, output_file_id, error_file_id, total, completed, failed,
        input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_nano, created_at, expires_at, in_progress_at,
@@ -111,7 +111,6 @@ WITH old AS MATERIALIZED (
 SELECT count(*) FROM gone
 """
 
-TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
 TENANTS_OLD = "SELECT tenfold.tenants_with_old_batches($1)"
 
 
@@ -208,13 +207,7 @@ class PostgresBatchRows:
             return await _told(tx, tenant_id, batch_id)
 
     async def tenants_old(self) -> list[TenantId]:
-        found: list[TenantId] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
-            while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
-                found += [TenantId(row[0]) for row in await tx.fetch(TENANTS_OLD, among)]
-                last = among[-1]
-        return found
+        return await tenants_among(self._store, TENANTS_OLD)
 
     async def overdue(self, tenant_id: TenantId, *, limit: int) -> list[Batch]:
         async with self._store.tenant(tenant_id, readonly=True) as tx:

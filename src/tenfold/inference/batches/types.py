@@ -1,6 +1,5 @@
 """The values of batches. Values only."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from tenfold.core.call import DEFAULT_OPTIONS, CallOptions, Operation
-from tenfold.core.ids import TenantId
+from tenfold.core.ids import TenantId, id_named
 from tenfold.core.principal import Principal
 from tenfold.inference.ports import ClientDialect
 
@@ -27,8 +26,6 @@ LEAST_WINDOW_H, MOST_WINDOW_H = 1, 168
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
 Ended = Literal["failed", "completed", "expired", "cancelled"]
 ENDED: frozenset[str] = frozenset({"failed", "completed", "expired", "cancelled"})
-
-_ID = re.compile(r"batch_([0-9a-f]{32})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,5 +136,4 @@ def batch_name(batch_id: UUID) -> str:
 
 def batch_id(name: str) -> UUID | None:
     """None: no batch has such an id."""
-    found = _ID.fullmatch(name)
-    return None if found is None else UUID(found[1])
+    return id_named("batch_", name)

@@ -28,6 +28,7 @@ from tenfold.inference.files.types import (
     FilePage,
     file_id,
 )
+from tenfold.store import expire
 
 logger = logging.getLogger(__name__)
 
@@ -170,11 +171,7 @@ class Files:
 
     async def expire(self) -> int:
         """Deletes what has expired, of all tenants; how many files. Raises StoreUnavailable."""
-        count = 0
-        for tenant_id in await self._rows.tenants_expired():
-            while deleted := await self._rows.expire(tenant_id, limit=_EXPIRED_AT_ONCE):
-                count += deleted
-        return count
+        return await expire(self._rows, batch=_EXPIRED_AT_ONCE)
 
 
 def keep_s_of(purpose: str, anchor: str | None, seconds: str | None) -> float | None:

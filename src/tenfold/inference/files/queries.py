@@ -4,7 +4,7 @@ from uuid import UUID
 
 from tenfold.core.ids import TenantId
 from tenfold.inference.files.types import File, Removal
-from tenfold.store import Row, Store
+from tenfold.store import Row, Store, tenants_among
 
 _TOLD = "tenant_id, id, filename, purpose, bytes, created_at, expires_at"
 _SEEN = "whole AND (expires_at IS NULL OR expires_at > now())"
@@ -79,7 +79,6 @@ EXPIRED = f"""
 SELECT id FROM files f WHERE tenant_id = $1 AND expires_at <= now() AND NOT {_IN_USE} ORDER BY expires_at LIMIT $2
 """  # noqa: S608
 
-TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
 TENANTS_EXPIRED = "SELECT tenfold.tenants_with_expired_files($1)"
 
 
@@ -150,13 +149,7 @@ class PostgresFileRows:
             return await tx.fetchval(DELETE, tenant_id, file_id) is not None
 
     async def tenants_expired(self) -> list[TenantId]:
-        found: list[TenantId] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
-            while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
-                found += [TenantId(row[0]) for row in await tx.fetch(TENANTS_EXPIRED, among)]
-                last = among[-1]
-        return found
+        return await tenants_among(self._store, TENANTS_EXPIRED)
 
     async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
         async with self._store.tenant(tenant_id, readonly=True) as tx:

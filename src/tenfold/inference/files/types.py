@@ -1,13 +1,12 @@
 """The values of files. Values only."""
 
-import re
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 
-from tenfold.core.ids import TenantId
+from tenfold.core.ids import TenantId, id_named
 
 CHUNK_BYTES = 256 * 1024
 MAX_FILE_BYTES = 512 * 1024 * 1024
@@ -22,8 +21,6 @@ BATCH_OUTPUT = "batch_output"
 
 BATCH_KEEP_S = 30 * 86_400  # of a batch's input and output, where nobody says
 LEAST_KEEP_S, MOST_KEEP_S = 3_600, 30 * 86_400
-
-_ID = re.compile(r"file-([0-9a-f]{32})")
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -56,5 +53,4 @@ def file_name(file_id: UUID) -> str:
 
 def file_id(name: str) -> UUID | None:
     """None: no file has such an id."""
-    found = _ID.fullmatch(name)
-    return None if found is None else UUID(found[1])
+    return id_named("file-", name)

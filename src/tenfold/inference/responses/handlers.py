@@ -26,6 +26,7 @@ from tenfold.inference.responses.types import (
 )
 from tenfold.jobs.ports import Jobs
 from tenfold.jobs.types import NewJob
+from tenfold.store import expire
 from tenfold.webhooks.ports import Outbox
 from tenfold.webhooks.types import Event
 
@@ -35,6 +36,7 @@ LOST_AFTER_S = 60.0  # accepted so long ago without a job: its process died in b
 FORGET_AFTER_S = 5.0
 
 _decoder: json.Decoder[Any] = json.Decoder()
+_EXPIRED_AT_ONCE = 100  # a response may have megabytes
 
 
 class Responses:
@@ -45,6 +47,10 @@ class Responses:
         self._jobs = jobs
         self._outbox = outbox
         self._clock = clock
+
+    async def expire(self) -> int:
+        """Deletes what was kept for long enough, of all tenants; how many. Raises StoreUnavailable."""
+        return await expire(self._rows, batch=_EXPIRED_AT_ONCE)
 
     async def get(self, tenant_id: TenantId, name: str) -> StoredResponse:
         """Raises NotFound, for another tenant's too; StoreUnavailable."""

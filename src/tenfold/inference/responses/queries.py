@@ -4,7 +4,7 @@ from uuid import UUID
 
 from tenfold.core.ids import TenantId
 from tenfold.inference.responses.types import Keyed, Link, NewResponse, Status, StoredResponse
-from tenfold.store import Row, Store
+from tenfold.store import Row, Store, tenants_among
 
 _ALL = """tenant_id, id, previous_id, background, stream, status, died, model, request, input, response, cost_nano,
        version, created_at, expires_at"""
@@ -70,7 +70,6 @@ RETURNING TRUE
 
 REMOVE = f"DELETE FROM responses WHERE tenant_id = $1 AND id = $2 AND expires_at > now() RETURNING {_ALL}"  # noqa: S608
 
-TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
 TENANTS_EXPIRED = "SELECT tenfold.tenants_with_expired_responses($1)"
 
 EXPIRE = """
@@ -160,13 +159,7 @@ class PostgresResponseRows:
         return None if row is None else _stored(row)
 
     async def tenants_expired(self) -> list[TenantId]:
-        found: list[TenantId] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
-            while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
-                found += [TenantId(row[0]) for row in await tx.fetch(TENANTS_EXPIRED, among)]
-                last = among[-1]
-        return found
+        return await tenants_among(self._store, TENANTS_EXPIRED)
 
     async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
         async with self._store.tenant(tenant_id) as tx:

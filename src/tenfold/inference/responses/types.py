@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from tenfold.core.ids import TenantId
+from tenfold.core.ids import TenantId, id_named
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 ENDED: frozenset[str] = frozenset({"completed", "incomplete", "failed", "cancelled"})
@@ -125,7 +125,4 @@ def public_id(response_id: UUID) -> str:
 
 def id_of(text: str) -> UUID | None:
     """None: it cannot be the id of a response."""
-    digits = text.removeprefix(_PREFIX)
-    if digits == text or len(digits) != 32 or not all(digit in "0123456789abcdef" for digit in digits):
-        return None
-    return UUID(digits)
+    return id_named(_PREFIX, text)

@@ -4,7 +4,6 @@ What is kept is a request as it was sent, since it has to be asked later. Nothin
 whose feature, says that they may wait.
 """
 
-import hashlib
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -17,13 +16,14 @@ from tenfold.core.principal import Principal
 from tenfold.inference.background import BackgroundCaller, Recorder
 from tenfold.inference.ports import ClientDialect
 from tenfold.inference.tickets.types import (
-    KEEP_S,
     KIND,
     KIND_DEAD,
     LaterCall,
     Ticket,
     TicketPage,
     call_id_of,
+    job_of,
+    request_digest,
     ticket_id,
     ticket_of,
 )
@@ -156,40 +156,22 @@ def _event(kind: str, job_id: UUID) -> Event:
 def _of(call: Call, job: Job) -> Job:
     """The job that was there already is of another call under the same `Idempotency-Key`: of the same request? Raises
     IdempotencyMismatch."""
-    if job.facts.get("request") != _digest(call):
+    if job.facts.get("request") != request_digest(call.body):
         raise IdempotencyMismatch(
             "This Idempotency-Key was used before with another request. Use one key for each request."
         )
     return job
 
 
-def _digest(call: Call) -> str:
-    return hashlib.sha256(call.body).hexdigest()
-
-
 def _job_of(call: Call) -> NewJob:
     """With an `Idempotency-Key` there is one for it: a process that dies after it has accepted a call leaves the key
     without an answer, and the call comes again."""
-    facts = {
-        "operation": call.operation,
-        "dialect": call.dialect,
-        "model": call.model,
-        "request": _digest(call),
-    }
-    if call.options.feature is not None:
-        facts["feature"] = call.options.feature
     kept = LaterCall(
         operation=call.operation, dialect=call.dialect, options=_that_still_hold(call.options), body=call.body
     )
-    return NewJob(
-        kind=KIND,
-        principal=call.principal,
-        id=call.id,
-        input=json.encode(kept),
-        facts=facts,
-        dedup=None if call.options.idempotency_key is None else key_digest(call.options.idempotency_key).hex(),
-        give_up_s=KEEP_S,
-        keep_s=KEEP_S,
+    key = call.options.idempotency_key
+    return structs.replace(
+        job_of(call.principal, kept, call.model), id=call.id, dedup=None if key is None else key_digest(key).hex()
     )
 
 

@@ -1,6 +1,5 @@
 """A call as a job that a tenant submits itself, or that a schedule makes: which of the model routes, and the body."""
 
-import hashlib
 from typing import Any
 
 from msgspec import json
@@ -8,7 +7,7 @@ from msgspec import json
 from tenfold.core.call import CallOptions, Operation
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.principal import Principal
-from tenfold.inference.tickets.types import KEEP_S, KIND, LaterCall
+from tenfold.inference.tickets.types import KIND, LaterCall, job_of
 from tenfold.jobs.types import NewJob
 
 _PATHS: dict[str, tuple[Operation, str]] = {
@@ -46,23 +45,8 @@ class SubmittableCall:
             end_user=_label(asked, "user"),
             run=_label(asked, "run"),
         )
-        sent = json.encode(body)
-        facts = {
-            "operation": operation,
-            "dialect": dialect,
-            "model": body["model"],
-            "request": hashlib.sha256(sent).hexdigest(),
-        }
-        if options.feature is not None:
-            facts["feature"] = options.feature
-        return NewJob(
-            kind=KIND,
-            principal=principal,
-            input=json.encode(LaterCall(operation=operation, dialect=dialect, options=options, body=sent)),
-            facts=facts,
-            give_up_s=KEEP_S,
-            keep_s=KEEP_S,
-        )
+        call = LaterCall(operation=operation, dialect=dialect, options=options, body=json.encode(body))
+        return job_of(principal, call, body["model"])
 
 
 def _label(asked: dict[str, Any], name: str) -> str | None:

@@ -1,14 +1,16 @@
 """The values of calls that are answered later: what is kept of one, and the ticket it is known by."""
 
-import re
+import hashlib
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from tenfold.core.call import CallOptions, Operation
-from tenfold.jobs.types import Job
+from tenfold.core.ids import id_named
+from tenfold.core.principal import Principal
+from tenfold.jobs.types import Job, NewJob
 
 KIND = "call"
 """Of the jobs that make these calls; a job has the id of the call that was accepted."""
@@ -20,7 +22,6 @@ KEEP_S = 7 * 86_400.0
 """How long a call waits at most, and how long its ticket can be read once it has ended."""
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-_TICKET = re.compile(r"tkt_([0-9a-f]{32})")
 
 
 class LaterCall(Struct, frozen=True, kw_only=True):
@@ -60,6 +61,24 @@ class TicketPage(Struct, frozen=True, kw_only=True):
     cursor: str | None  # of the next page
 
 
+def job_of(principal: Principal, call: LaterCall, model: str) -> NewJob:
+    """The job that makes the call. Its facts tell what may be told of the call once its input is gone."""
+    facts = {
+        "operation": call.operation,
+        "dialect": call.dialect,
+        "model": model,
+        "request": request_digest(call.body),
+    }
+    if call.options.feature is not None:
+        facts["feature"] = call.options.feature
+    return NewJob(kind=KIND, principal=principal, input=json.encode(call), facts=facts, give_up_s=KEEP_S, keep_s=KEEP_S)
+
+
+def request_digest(body: bytes) -> str:
+    """Whether two requests are the same, long after the first is gone."""
+    return hashlib.sha256(body).hexdigest()
+
+
 def ticket_of(job: Job, reply: bytes | None = None) -> Ticket:
     facts = job.facts
     return Ticket(
@@ -91,5 +110,4 @@ def ticket_location(ticket: str) -> str:
 
 def call_id_of(ticket: str) -> UUID | None:
     """None: it is no ticket's id."""
-    found = _TICKET.fullmatch(ticket)
-    return None if found is None else UUID(found[1])
+    return id_named("tkt_", ticket)

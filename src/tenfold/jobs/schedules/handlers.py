@@ -1,6 +1,5 @@
 """The rules of schedules: what a tenant may have made into jobs, when, and how often. `ticker` makes them."""
 
-import re
 from datetime import datetime
 from itertools import islice
 from typing import Any, get_args
@@ -9,7 +8,7 @@ from uuid import UUID
 from msgspec import json, structs
 
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound
-from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.ids import TenantId, id_named, uuid7
 from tenfold.core.principal import Principal
 from tenfold.jobs.schedules.cron import Cron
 from tenfold.jobs.schedules.ports import ScheduleRows
@@ -21,7 +20,6 @@ MAX_PAGE = 100
 MAX_NAME = 100
 MAX_ASKED_BYTES = 64 * 1024
 _MISSED: tuple[Missed, ...] = get_args(Missed)
-_ID = re.compile(r"sched_([0-9a-f]{32})")
 
 
 class ScheduleAdmin:
@@ -151,8 +149,7 @@ def schedule_name(schedule_id: UUID) -> str:
 
 def schedule_id_of(name: str) -> UUID | None:
     """None: no schedule is named so."""
-    found = _ID.fullmatch(name)
-    return None if found is None else UUID(hex=found[1])
+    return id_named("sched_", name)
 
 
 def _name(name: str) -> str:

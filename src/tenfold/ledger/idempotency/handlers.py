@@ -1,13 +1,9 @@
 """What is done with idempotency keys off the path: those of a dead process are settled, expired ones deleted."""
 
-import asyncio
-import logging
 from uuid import UUID
 
-from tenfold.core.errors import StoreUnavailable
 from tenfold.ledger.idempotency.ports import IdempotencyRows
-
-logger = logging.getLogger(__name__)
+from tenfold.store import expire
 
 EXPIRE_EVERY_S = 600.0  # what has expired can be claimed anew before it is deleted
 BATCH_KEYS = 200  # a stored reply may be megabytes
@@ -24,21 +20,5 @@ async def settle_keys_of(rows: IdempotencyRows, holder: UUID) -> tuple[int, int]
 
 
 async def expire_keys(rows: IdempotencyRows) -> int:
-    """Every expired key is deleted, a batch a transaction; how many there were. Raises StoreUnavailable."""
-    expired = 0
-    for tenant_id in await rows.tenants_expired():
-        deleted = BATCH_KEYS
-        while deleted == BATCH_KEYS:
-            deleted = await rows.expire(tenant_id, limit=BATCH_KEYS)
-            expired += deleted
-    return expired
-
-
-async def keep_expiring(rows: IdempotencyRows) -> None:
-    """`expire_keys` every ten minutes, until cancelled."""
-    while True:
-        await asyncio.sleep(EXPIRE_EVERY_S)
-        try:
-            await expire_keys(rows)
-        except StoreUnavailable as error:
-            logger.info("idempotency keys are not expired, the database is away: %s", error.message)
+    """Every expired key is deleted; how many there were. Raises StoreUnavailable."""
+    return await expire(rows, batch=BATCH_KEYS)

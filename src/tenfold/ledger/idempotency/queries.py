@@ -6,7 +6,7 @@ from uuid import UUID
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId
 from tenfold.ledger.idempotency.types import Claim, Claimed, StoredReply
-from tenfold.store import Row, Store
+from tenfold.store import Row, Store, tenants_among
 
 # Two claims at once: the second waits for the first to commit, and then finds its row. Returns no row when the key is
 # taken.
@@ -74,8 +74,6 @@ WITH old AS MATERIALIZED (
 SELECT count(*) FROM expired
 """
 
-# So many tenants at a time: 15 to 25 us each, so a statement stays far from its timeout however many there are.
-TENANTS = "SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT 10000"
 TENANTS_IN_FLIGHT = "SELECT tenfold.tenants_with_keys_in_flight($1, $2)"
 TENANTS_EXPIRED = "SELECT tenfold.tenants_with_expired_keys($1)"
 
@@ -134,7 +132,7 @@ class PostgresIdempotencyRows:
             await tx.execute(RELEASE, claim.tenant_id, claim.key, claim.call_id)
 
     async def tenants_in_flight(self, holder: UUID) -> list[TenantId]:
-        return await self._among_tenants(TENANTS_IN_FLIGHT, holder)
+        return await tenants_among(self._store, TENANTS_IN_FLIGHT, holder)
 
     async def settle_holder(self, tenant_id: TenantId, holder: UUID) -> tuple[int, int]:
         async with self._store.tenant(tenant_id) as tx:
@@ -143,21 +141,12 @@ class PostgresIdempotencyRows:
         return interrupted, released
 
     async def tenants_expired(self) -> list[TenantId]:
-        return await self._among_tenants(TENANTS_EXPIRED)
+        return await tenants_among(self._store, TENANTS_EXPIRED)
 
     async def expire(self, tenant_id: TenantId, *, limit: int) -> int:
         async with self._store.tenant(tenant_id) as tx:
             expired: int = await tx.fetchval(EXPIRE, tenant_id, limit)
         return expired
-
-    async def _among_tenants(self, query: str, *args: UUID) -> list[TenantId]:
-        found: list[TenantId] = []
-        last = UUID(int=0)
-        async with self._store.directory(readonly=True) as tx:
-            while among := [row["id"] for row in await tx.fetch(TENANTS, last)]:
-                found += [TenantId(row[0]) for row in await tx.fetch(query, among, *args)]
-                last = among[-1]
-        return found
 
 
 def _claimed(claim: Claim, row: Row) -> Claimed:
