@@ -60,6 +60,14 @@ class Peek(Protocol):
         ...
 
 
+class Grounds(Struct, frozen=True, kw_only=True):
+    """What a call rests on, where its body holds more than a question. `documents` are those quoted in it, each as
+    "<knowledge base>/<document>@<version>": an answer that came of them does not outlive a change of any."""
+
+    question: str | None = None  # None: the last message of the user
+    documents: frozenset[str] = frozenset()
+
+
 class CallOptions(Struct, frozen=True, kw_only=True):
     """The request options of our own, from `Tenfold-*` headers."""
 
@@ -76,6 +84,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
     client_retry: bool = False  # the client's SDK says that it is trying again
     tell_budget: bool = False  # wants Tenfold-Budget-Remaining-Usd
     cache: frozenset[str] = frozenset()  # directives of Tenfold-Cache-Control
+    max_false_hits: float | None = None  # 0 to 1: the bound this request wants of the semantic cache
+    grounds: Grounds | None = None
     explain: frozenset[str] = frozenset()  # words of Tenfold-Explain
     traceparent: str | None = None  # W3C trace context of the client
     upstream_headers: tuple[tuple[bytes, bytes], ...] = ()  # the client's, carried where dialects match

@@ -1,8 +1,11 @@
 """What goes into a knowledge base and what is found in it."""
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
+
+Scalar = str | float | bool
+Comparison = Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
 
 
 class SourceDocument(Struct, frozen=True, kw_only=True):
@@ -13,6 +16,25 @@ class SourceDocument(Struct, frozen=True, kw_only=True):
     title: str = ""
     url: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Compare(Struct, frozen=True, kw_only=True):
+    """Documents whose metadata say so of `key`; one without the key is only there for `ne` and `nin`."""
+
+    key: str
+    type: Comparison
+    value: Scalar | tuple[Scalar, ...]
+
+
+class AllOf(Struct, frozen=True, kw_only=True):
+    filters: "tuple[Filter, ...]"
+
+
+class AnyOf(Struct, frozen=True, kw_only=True):
+    filters: "tuple[Filter, ...]"
+
+
+Filter = Compare | AllOf | AnyOf
 
 
 class Passage(Struct, frozen=True, kw_only=True):
@@ -27,6 +49,7 @@ class Passage(Struct, frozen=True, kw_only=True):
     span: tuple[int, int]
     score: float  # orders the passages of one search; not comparable between searches
     relevance: float  # 0: nothing in common with the question, 1: says the same; from 0.4 on it is on its subject
+    metadata: dict[str, Any] = field(default_factory=dict)  # of its document
 
 
 class IngestReport(Struct, frozen=True, kw_only=True):

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from tenfold.core.errors import TenfoldError
 from tenfold.core.ids import TenantId
+from tenfold.core.principal import Principal
 from tenfold.inference.ports import ClientDialect
 from tenfold.inference.responses.types import (
     Echo,
+    FoundPassage,
     JsonObject,
     Keyed,
     Link,
@@ -135,3 +137,21 @@ class EventRows(Protocol):
     """What was told of a job so far. See tenfold.jobs.ports.JobRows."""
 
     async def events(self, tenant_id: TenantId, job_id: UUID, *, after: int, limit: int) -> Sequence[JobEvent]: ...
+
+
+class FileSearcher(Protocol):
+    """What stands behind the tool `file_search`."""
+
+    async def search(
+        self,
+        principal: Principal,
+        store_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        filters: JsonObject | None = None,
+        max_results: int = 20,
+        ranking: JsonObject | None = None,
+    ) -> list[FoundPassage]:
+        """The best passages of those vector stores together, the best first; `filters` and `ranking` as OpenAI
+        documents them. Raises NotFound (a store that is not the tenant's), InvalidRequest, StoreUnavailable."""
+        ...

@@ -126,3 +126,14 @@ def public_id(response_id: UUID) -> str:
 def id_of(text: str) -> UUID | None:
     """None: it cannot be the id of a response."""
     return id_named(_PREFIX, text)
+
+
+class FoundPassage(Struct, frozen=True, kw_only=True):
+    """What a search of files found. `score` is 0 to 1."""
+
+    file_id: str  # "file-..."
+    filename: str
+    text: str
+    score: float
+    attributes: dict[str, str | float | bool]
+    document: str  # as in core.call.Grounds

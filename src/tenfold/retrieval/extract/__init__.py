@@ -1,0 +1,1 @@
+"""Files to text: what a person uploads, as the Markdown that the chunker cuts."""
