@@ -13,6 +13,7 @@ from tenfold.retrieval import analyzer
 from tenfold.retrieval.fake import FakeEmbedder
 from tenfold.retrieval.lease import Lease
 from tenfold.retrieval.library import Library
+from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.types import IngestReport, SourceDocument
 from tenfold.store import Store
 from tests.retrieval.conftest import new_tenant
@@ -78,6 +79,27 @@ async def test_a_changed_document_is_replaced_whole(library: Library, tenant: Te
     assert await found(library, tenant, "zebra") == ["b"]
     [passage] = await library.search(tenant, "kb", "giraffe")
     assert (passage.title, passage.url, passage.text) == ("T", "https://e.org/a", "The new word is giraffe.")
+
+
+async def test_what_changes_is_told_and_what_does_not_is_not(library: Library, store: Store, tenant: TenantId) -> None:
+    async def told() -> str | None:
+        async with store.tenant(tenant) as tx:
+            return await tx.fetchval(
+                "SELECT changed_xid::text FROM tenant_changes WHERE topic = $1 AND tenant_id = $2",
+                DOCUMENTS_TOPIC,
+                tenant,
+            )
+
+    assert await told() is None
+    await library.ingest(tenant, "kb", [document("a", "One."), document("b", "Two.")])
+    came = await told()
+    await library.ingest(tenant, "kb", [document("a", "One.")])
+    await library.delete(tenant, "kb", ["absent"])
+    assert came is not None and await told() == came
+    await library.ingest(tenant, "kb", [document("a", "Another.")])
+    changed = await told()
+    await library.delete(tenant, "kb", ["b"])
+    assert len({came, changed, await told()}) == 3
 
 
 async def test_a_change_of_title_alone_is_a_change(library: Library, tenant: TenantId) -> None:

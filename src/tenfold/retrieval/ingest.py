@@ -12,9 +12,11 @@ from uuid import UUID
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
 from tenfold.retrieval.lease import KnowledgeBase, Lease
+from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.prepare import Prepared, cleaned, content_hash, indexed_words, prepare
 from tenfold.retrieval.types import IngestReport, SourceDocument
 from tenfold.store import Store, Transaction
+from tenfold.store.changes import tell_change
 
 _DOCUMENTS_PER_BATCH = 32
 _CHUNKS_PER_BATCH = 200
@@ -118,6 +120,7 @@ async def _replace(lease: Lease, prepared: Sequence[Prepared], known: dict[str, 
             new_terms - gone_terms,
             new_chunks,
         )
+        await tell_change(tx, DOCUMENTS_TOPIC, tenant_id)
 
 
 def _document_row(item: Prepared) -> tuple[Any, ...]:
@@ -175,6 +178,7 @@ async def _delete(lease: Lease, document_ids: Sequence[str]) -> int:
             documents = int(tag.removeprefix("DELETE "))
             if documents:
                 await tx.execute(queries.COUNT_CHANGE, lease.tenant_id, kb.id, -documents, -chunks, -terms, 0)
+                await tell_change(tx, DOCUMENTS_TOPIC, lease.tenant_id)
         deleted += documents
     return deleted
 

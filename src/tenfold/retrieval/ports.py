@@ -3,7 +3,10 @@ it took.
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+# Told of a tenant, in the same transaction, whenever a document of its knowledge bases comes, changes or goes.
+DOCUMENTS_TOPIC: Final = "documents"
 
 
 class Embedder(Protocol):
