@@ -161,6 +161,44 @@ async def test_another_tenants_key_looks_like_a_missing_one(tenants: Tenants, ke
     assert (await keys.list_keys(acme.id)).items[0].revoked_at is None
 
 
+async def test_a_publishable_key_knows_its_origins_and_may_nothing_but_ask(tenants: Tenants, keys: ApiKeys) -> None:
+    tenant = await tenants.create_tenant("acme", "Acme")
+    other = await tenants.create_tenant("other", "Other")
+    made = await keys.create_key(
+        tenant.id, "shop", ["support"], origins=["https://Shop.example/", "http://localhost:3000", ""]
+    )
+
+    assert made.key.origins == {"https://shop.example", "http://localhost:3000"}
+    assert await keys.key(tenant.id, made.key.id) == made.key
+    assert (await keys.list_keys(tenant.id)).items == [made.key]
+    assert (await keys.revoke_key(tenant.id, made.key.id)).origins == made.key.origins
+    with pytest.raises(NotFound):
+        await keys.key(other.id, made.key.id)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "origins"),
+    [
+        (["support", "inference"], ["https://shop.example"]),
+        (["inference"], ["https://shop.example"]),
+        (["support"], ["shop.example"]),
+        (["support"], ["https://shop.example/path"]),
+        (["support"], ["https://*"]),
+        (["support"], ["https://a; script-src *"]),
+        (["support"], ["https://a b"]),
+        (["support"], ["javascript:alert(1)"]),
+        (["support"], [f"https://{n}.example" for n in range(21)]),
+    ],
+)
+async def test_origins_that_a_key_cannot_have(
+    scopes: list[str], origins: list[str], tenants: Tenants, keys: ApiKeys
+) -> None:
+    tenant = await tenants.create_tenant("acme", "Acme")
+    with pytest.raises(InvalidRequest) as refused:
+        await keys.create_key(tenant.id, "shop", scopes, origins=origins)
+    assert refused.value.param == "origins"
+
+
 async def test_revoking_twice_keeps_the_first_time(tenants: Tenants, keys: ApiKeys, clock: FakeClock) -> None:
     tenant = await tenants.create_tenant("acme", "Acme")
     created = await keys.create_key(tenant.id, "first")

@@ -81,6 +81,11 @@ class FakeAccessRows:
         )
         return key
 
+    async def key(self, tenant_id: TenantId, key_id: KeyId) -> ApiKey | None:
+        self._answer()
+        key = self._keys.get(key_id)
+        return key if key is not None and key.tenant_id == tenant_id else None
+
     async def keys(self, tenant_id: TenantId, *, before: KeyId | None, limit: int) -> list[ApiKey]:
         self._answer()
         mine = [key for key in self._keys.values() if key.tenant_id == tenant_id]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from tenfold.access.names import display_name, installed_secret, key_scopes, plan_name, tenant_slug
+from tenfold.access.names import display_name, installed_secret, key_origins, key_scopes, plan_name, tenant_slug
 from tenfold.access.ports import KeyRows, TenantRows
 from tenfold.access.secret_text import digest_of, new_api_key, shown_prefix
 from tenfold.access.types import ApiKey, CreatedKey, Page, Tenant
@@ -79,20 +79,23 @@ class ApiKeys:
         name: str,
         scopes: Iterable[str] = ALL_SCOPES,
         expires_at: datetime | None = None,
+        origins: Iterable[str] = (),
     ) -> CreatedKey:
         """The secret is in the result and nowhere else. Raises InvalidRequest, NotFound."""
         now = self._clock.now()
         if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
             raise InvalidRequest("A key expires at a time to come, with its time zone.", param="expires_at")
+        known_scopes = key_scopes(frozenset(scopes))
         secret = new_api_key()
         key = ApiKey(
             id=KeyId(uuid7()),
             tenant_id=tenant_id,
             name=display_name(name),
             prefix=shown_prefix(secret),
-            scopes=key_scopes(frozenset(scopes)),
+            scopes=known_scopes,
             created_at=now,
             expires_at=expires_at,
+            origins=key_origins(frozenset(origins), known_scopes),
         )
         return CreatedKey(key=await self._rows.add_key(key, digest_of(secret)), secret=secret)
 
@@ -120,6 +123,13 @@ class ApiKeys:
         found = await self._rows.keys(tenant_id, before=before, limit=limit + 1)
         more = len(found) > limit
         return Page(items=found[:limit], cursor=str(found[limit - 1].id) if more else None)
+
+    async def key(self, tenant_id: TenantId, key_id: KeyId) -> ApiKey:
+        """Raises NotFound, for another tenant's key too."""
+        found = await self._rows.key(tenant_id, key_id)
+        if found is None:
+            raise NotFound("There is no such key.")
+        return found
 
     async def revoke_key(self, tenant_id: TenantId, key_id: str | UUID) -> ApiKey:
         """Refused on every process within a second. Raises NotFound, for another tenant's key too."""

@@ -7,7 +7,7 @@ import unicodedata
 from tenfold.access.secret_text import MAX_SECRET_CHARS, is_mistyped
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.inputs import REFUSED_CATEGORIES
-from tenfold.core.principal import ALL_SCOPES
+from tenfold.core.principal import ALL_SCOPES, SCOPE_SUPPORT
 
 MAX_NAME_CHARS = 80
 MAX_SLUG_CHARS = 63  # a DNS label
@@ -15,9 +15,11 @@ MAX_LOGIN_CHARS = 254  # the longest e-mail address (RFC 5321)
 MIN_PASSWORD_CHARS = 8  # NIST SP 800-63B
 MAX_PASSWORD_CHARS = 256
 MIN_INSTALLED_SECRET_CHARS = 16
+MAX_ORIGINS = 20
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _LOGIN = re.compile(r"[a-z0-9](?:[a-z0-9._%+@-]*[a-z0-9])?")
+_ORIGIN = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Zs", "Mn", "Cn", "Co"})
@@ -96,6 +98,26 @@ def key_scopes(values: frozenset[str], *, param: str = "scopes") -> frozenset[st
     if not values or not values <= ALL_SCOPES:
         raise InvalidRequest(f"Scopes are one or more of: {', '.join(sorted(ALL_SCOPES))}.", param=param)
     return values
+
+
+def key_origins(values: frozenset[str], scopes: frozenset[str], *, param: str = "origins") -> frozenset[str]:
+    """The web pages that a publishable key may stand in. It is no secret there, so it may do nothing but ask for
+    support."""
+    origins = frozenset(value.strip().lower().removesuffix("/") for value in values if value.strip())
+    if origins and scopes != {SCOPE_SUPPORT}:
+        raise InvalidRequest(
+            f"A key for web pages can be read by everyone: it has the scope `{SCOPE_SUPPORT}` and no other.",
+            param=param,
+        )
+    if len(origins) > MAX_ORIGINS:
+        raise InvalidRequest(f"A key has at most {MAX_ORIGINS} origins.", param=param)
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise InvalidRequest(
+                "An origin is the address of a site without a path: https://shop.example, or http://localhost:3000.",
+                param=param,
+            )
+    return origins
 
 
 def installed_secret(value: str) -> str:

@@ -41,10 +41,10 @@ ON CONFLICT (digest) DO NOTHING RETURNING key_id
 """
 _HOLDER_OF_DIGEST = "SELECT tenant_id, key_id FROM key_directory WHERE digest = $1"
 _ADD_KEY = """
-INSERT INTO api_keys (tenant_id, id, digest, name, prefix, scopes, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO api_keys (tenant_id, id, digest, name, prefix, scopes, created_at, expires_at, origins)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
-_KEY_COLUMNS = "tenant_id, id, digest, name, prefix, scopes, created_at, expires_at, revoked_at"
+_KEY_COLUMNS = "tenant_id, id, digest, name, prefix, scopes, created_at, expires_at, revoked_at, origins"
 _KEY = f"SELECT {_KEY_COLUMNS} FROM api_keys WHERE tenant_id = $1 AND id = $2"  # noqa: S608 - our own constants
 _KEYS = f"""
 SELECT {_KEY_COLUMNS} FROM api_keys
@@ -138,10 +138,24 @@ class PostgresAccessRows:
                     raise Conflict("This key belongs to another tenant.")
                 return _api_key(earlier)
             await tx.execute(
-                _ADD_KEY, key.tenant_id, key.id, digest, key.name, key.prefix, scopes, key.created_at, key.expires_at
+                _ADD_KEY,
+                key.tenant_id,
+                key.id,
+                digest,
+                key.name,
+                key.prefix,
+                scopes,
+                key.created_at,
+                key.expires_at,
+                sorted(key.origins),
             )
             await tx.notify(KEYS_CHANNEL)
         return key
+
+    async def key(self, tenant_id: TenantId, key_id: KeyId) -> ApiKey | None:
+        async with self._store.tenant(tenant_id, readonly=True) as tx:
+            row = await tx.fetchrow(_KEY, tenant_id, key_id)
+        return None if row is None else _api_key(row)
 
     async def keys(self, tenant_id: TenantId, *, before: KeyId | None, limit: int) -> list[ApiKey]:
         async with self._store.tenant(tenant_id, readonly=True) as tx:
@@ -270,6 +284,7 @@ def _api_key(row: Row) -> ApiKey:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        origins=frozenset(row["origins"]),
     )
 
 

@@ -29,7 +29,8 @@ class Tenant:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:
-    """What may be shown of a key: everything but the secret. `prefix` is how a person recognises it."""
+    """What may be shown of a key: everything but the secret. `prefix` is how a person recognises it. With `origins` it
+    is a publishable key, which stands in the web pages of these origins for everyone to read."""
 
     id: KeyId
     tenant_id: TenantId
@@ -39,6 +40,7 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    origins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

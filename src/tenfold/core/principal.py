@@ -11,9 +11,10 @@ SCOPE_USAGE = "usage"  # read receipts and spend, report outcomes
 SCOPE_BUDGETS = "budgets"  # set limits and budgets
 SCOPE_FLAGS = "flags"  # set feature flags, switch features and models off
 SCOPE_WEBHOOKS = "webhooks"  # set webhook endpoints, read what was delivered
+SCOPE_SUPPORT = "support"  # open and follow support tickets: all that a publishable key may
 SCOPE_APPROVE = "approve"  # let one call cost more than the ceiling of a call
 ALL_SCOPES = frozenset(
-    {SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE, SCOPE_BUDGETS, SCOPE_FLAGS, SCOPE_WEBHOOKS, SCOPE_APPROVE}
+    {SCOPE_INFERENCE, SCOPE_KEYS, SCOPE_USAGE, SCOPE_BUDGETS, SCOPE_FLAGS, SCOPE_WEBHOOKS, SCOPE_SUPPORT, SCOPE_APPROVE}
 )
 
 
