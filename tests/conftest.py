@@ -1,3 +1,9 @@
 """Fixtures that every part of the suite may ask for."""
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.support.postgres"]
+
+# A busy machine is no counterexample. The rest is as Hypothesis has it, here and where CI is set.
+settings.register_profile("tenfold", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tenfold")

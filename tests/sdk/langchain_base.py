@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import httpx
 import httpx2
 import pytest
+from langchain_anthropic._client_utils import _get_default_async_httpx_client as _for_anthropic
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
+from langchain_openai.chat_models._client_utils import _cached_async_httpx_client as _for_openai
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from tests.sdk.models import PIXEL
@@ -88,7 +90,10 @@ def ask(model: BaseChatModel, said: Any, *, stream: bool) -> AIMessage:
 
 
 async def close_forgotten_clients() -> None:
-    """LangChain gives its async clients no owner who would close them. To be called on the loop they were used on."""
+    """LangChain gives its async clients no owner who would close them, and keeps them for whoever asks next: so it is
+    made to forget them, too. To be called on the loop they were used on."""
+    for kept in (_for_openai, _for_anthropic):
+        kept.cache_clear()
     for something in gc.get_objects():
         if issubclass(type(something), httpx2.AsyncClient) and not something.is_closed:
             await something.aclose()
