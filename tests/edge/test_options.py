@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenfold.core.call import DEFAULT_OPTIONS, CallOptions
+from tenfold.core.call import DEFAULT_OPTIONS, CallOptions, Grounds
 from tenfold.core.errors import InvalidRequest
 from tenfold.edge.options import read_options
 from tests.support.naughty import naughty_strings
@@ -116,10 +116,32 @@ def test_an_idempotency_key_may_be_long() -> None:
 
 
 def test_unknown_words_are_told() -> None:
-    assert (
-        refused(tenfold_explain=b"budget, fnord").message == "Tenfold-Explain: unknown 'fnord'; known: budget, route."
-    )
+    assert refused(tenfold_explain=b"fnord").message == "Tenfold-Explain: unknown 'fnord'; known: budget, cache, route."
     assert "known: exact, no-cache, no-store" in refused(tenfold_cache_control=b"none").message
+
+
+def test_the_standard_header_is_heeded_where_it_can_be() -> None:
+    options = read_options({b"cache-control": b"max-age=60, No-Store, only-if-cached, max-stale=5"})
+    assert (options.cache, options.max_age_s) == (frozenset({"no-store"}), 60.0)
+    fresh = read_options({b"cache-control": b"max-age=0"})
+    assert "no-cache" in fresh.cache, "as a browser asks for it"
+    assert read_options({b"cache-control": b"max-age=soon"}).max_age_s is None
+
+
+def test_what_a_request_wants_of_the_semantic_cache() -> None:
+    options = read_options({b"tenfold-cache-control": b"semantic, max-false-hits=0.005, Max-Age=30"})
+    assert options.cache == frozenset({"semantic"})
+    assert (options.max_false_hits, options.max_age_s) == (0.005, 30.0)
+    for value in (b"max-false-hits=2", b"max-false-hits=few", b"max-age=-1", b"max-age=1e9"):
+        assert refused(tenfold_cache_control=value).param == "Tenfold-Cache-Control"
+
+
+def test_documents_are_named_with_their_versions() -> None:
+    options = read_options({b"tenfold-documents": b"faq@3, guides/setup@e1f0 ,"})
+    assert options.grounds == Grounds(documents=frozenset({"faq@3", "guides/setup@e1f0"}))
+    assert read_options({b"tenfold-documents": b" "}).grounds is None
+    for value in (b"faq", b"@3", b"faq@", b"x" * 300 + b"@1", b",".join(b"d%d@1" % n for n in range(101))):
+        assert refused(tenfold_documents=value).param == "Tenfold-Documents"
 
 
 @pytest.mark.parametrize("header", ["tenfold-feature", "tenfold-task", "tenfold-user", "tenfold-run"])

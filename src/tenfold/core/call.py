@@ -83,7 +83,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
     wait_s: float = 0.0  # and would wait so long for it
     client_retry: bool = False  # the client's SDK says that it is trying again
     tell_budget: bool = False  # wants Tenfold-Budget-Remaining-Usd
-    cache: frozenset[str] = frozenset()  # directives of Tenfold-Cache-Control
+    cache: frozenset[str] = frozenset()  # directives of Cache-Control and Tenfold-Cache-Control
+    max_age_s: float | None = None  # of an answer from a cache
     max_false_hits: float | None = None  # 0 to 1: the bound this request wants of the semantic cache
     grounds: Grounds | None = None
     explain: frozenset[str] = frozenset()  # words of Tenfold-Explain

@@ -3,17 +3,20 @@
 import re
 from collections.abc import Mapping
 
-from tenfold.core.call import DEFAULT_OPTIONS, CallOptions
+from tenfold.core.call import DEFAULT_OPTIONS, CallOptions, Grounds
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.money import parse_usd
 
 _MAX_LABEL = 200
-_CACHE_DIRECTIVES = frozenset({"no-store", "no-cache", "exact"})
+_STANDARD_DIRECTIVES = frozenset({"no-store", "no-cache"})  # of Cache-Control (RFC 9111, section 5.2.1)
+_CACHE_DIRECTIVES = _STANDARD_DIRECTIVES | {"exact", "semantic"}
+_MOST_DOCUMENTS = 100
 _EXPLAIN_BUDGET = "budget"
-_EXPLAINS = frozenset({_EXPLAIN_BUDGET, "route"})
+_EXPLAINS = frozenset({_EXPLAIN_BUDGET, "route", "cache"})
 _MOST_DEADLINE_MS = 3_600_000
 _MOST_WAIT_S = 60.0
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?")
 _RETRY_COUNT = b"x-stainless-retry-count"  # the vendors' SDKs count their own retries there, from 0
 _RETRIED = CallOptions(client_retry=True)
 _VENDOR_HEADERS = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
@@ -25,7 +28,9 @@ _READ = frozenset(
         b"tenfold-run",
         b"tenfold-max-cost-usd",
         b"tenfold-approve-cost-usd",
+        b"cache-control",
         b"tenfold-cache-control",
+        b"tenfold-documents",
         b"tenfold-explain",
         b"tenfold-deadline-ms",
         b"idempotency-key",
@@ -41,7 +46,8 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
     if _READ.isdisjoint(headers):
         return DEFAULT_OPTIONS if headers.get(_RETRY_COUNT, b"0") == b"0" else _RETRIED
     respond_async, wait_s = _prefer(headers.get(b"prefer"))
-    explain = _words(headers, b"tenfold-explain", "Tenfold-Explain", _EXPLAINS)
+    explain = _words(headers.get(b"tenfold-explain"), "Tenfold-Explain", _EXPLAINS)
+    cache, max_age_s, max_false_hits = _cache_control(headers)
     traceparent = headers.get(b"traceparent")
     return CallOptions(
         feature=_label(headers, b"tenfold-feature"),
@@ -56,7 +62,10 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
         wait_s=wait_s,
         client_retry=headers.get(_RETRY_COUNT, b"0") != b"0",
         tell_budget=_EXPLAIN_BUDGET in explain,
-        cache=_words(headers, b"tenfold-cache-control", "Tenfold-Cache-Control", _CACHE_DIRECTIVES),
+        cache=cache,
+        max_age_s=max_age_s,
+        max_false_hits=max_false_hits,
+        grounds=_documents(headers.get(b"tenfold-documents")),
         explain=explain,
         traceparent=None if traceparent is None else traceparent.decode("latin-1"),
         upstream_headers=tuple((name, headers[name]) for name in _VENDOR_HEADERS if name in headers),
@@ -122,8 +131,54 @@ def _idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
     return value.decode("ascii")
 
 
-def _words(headers: Mapping[bytes, bytes], name: bytes, shown: str, known: frozenset[str]) -> frozenset[str]:
-    value = headers.get(name)
+def _cache_control(headers: Mapping[bytes, bytes]) -> tuple[frozenset[str], float | None, float | None]:
+    """What of caches may answer, how many seconds old its answer may be, and the bound on false hits. Of the standard
+    header what no cache of answers can heed is passed over; our own is to be meant."""
+    words, values = set(), {}
+    for directive in headers.get(b"cache-control", b"").decode("latin-1").lower().split(","):
+        name, value = _wish(directive)
+        if name in _STANDARD_DIRECTIVES:
+            words.add(name)
+        elif name == "max-age" and value.isascii() and value.isdigit():
+            values[name] = float(value)
+    shown = "Tenfold-Cache-Control"
+    own = headers.get(b"tenfold-cache-control", b"").decode("latin-1").split(",")
+    for name, highest in (("max-age", float("inf")), ("max-false-hits", 1.0)):
+        for directive in [directive for directive in own if "=" in directive and _wish(directive)[0].lower() == name]:
+            own.remove(directive)
+            values[name] = _number(_wish(directive)[1], highest, f"{shown}: {name}", shown)
+    words |= _words(",".join(own).encode("latin-1"), shown, _CACHE_DIRECTIVES)
+    if values.get("max-age") == 0:
+        words.add("no-cache")
+    return frozenset(words), values.get("max-age"), values.get("max-false-hits")
+
+
+def _number(text: str, highest: float, what: str, param: str) -> float:
+    if not _DECIMAL.fullmatch(text) or float(text) > highest:
+        most = "" if highest == float("inf") else f" to {highest:g}"
+        raise InvalidRequest(f"{what} is a number from 0{most}.", param=param)
+    return float(text)
+
+
+def _documents(value: bytes | None) -> Grounds | None:
+    """The documents that a body quotes, each as name@version. Names are the client's own."""
+    if value is None:
+        return None
+    shown = "Tenfold-Documents"
+    named = frozenset(name.strip() for name in value.decode("utf-8", "replace").split(",") if name.strip())
+    if len(named) > _MOST_DOCUMENTS:
+        raise InvalidRequest(f"{shown} names at most {_MOST_DOCUMENTS} documents.", param=shown)
+    for name in named:
+        document, _, version = name.rpartition("@")
+        if not document or not version or len(name) > _MAX_LABEL or not name.isprintable():
+            raise InvalidRequest(
+                f"{shown} is a list of name@version, each of at most {_MAX_LABEL} printable characters: {name[:40]!r}.",
+                param=shown,
+            )
+    return Grounds(documents=named) if named else None
+
+
+def _words(value: bytes | None, shown: str, known: frozenset[str]) -> frozenset[str]:
     if not value:
         return frozenset()
     words = frozenset(word.strip() for word in value.decode("latin-1").lower().split(",") if word.strip())

@@ -114,7 +114,7 @@ class Lookup:
             self._cache.put(tenant_id, _raw_key(call), answer, len(call.body))
 
     def _find(self, call: Call, key: Hashable) -> Answer | None:
-        found = self._cache.get(call.principal.tenant_id, key)
+        found = self._cache.get(call.principal.tenant_id, key, call.options.max_age_s)
         if found is None:
             return None
         answer, age_s = found
