@@ -4,15 +4,19 @@ blocks and tables stay whole. Every chunk is a span of the text, so that a citat
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
+
+from tenfold.retrieval.types import Chunking
 
 VERSION: Final = 1  # raised whenever the same text would be cut otherwise: documents are then indexed anew
 
 TARGET_CHARS: Final = 1_000  # about 250 tokens of English
 MAX_CHARS: Final = 1_500  # of prose; a paragraph beyond it is cut between sentences
 MAX_WHOLE_CHARS: Final = 6_000  # a code block or table beyond it is cut between lines
+TOKEN_CHARS: Final = 4  # of English, on average
 _SMALL_CHARS = 200  # a section below it is joined with the next one of its parent
 
 _LINE = re.compile(r"[^\n]*\n?")
@@ -31,6 +35,15 @@ class Chunk(Struct, frozen=True, kw_only=True):
     end: int
 
 
+class _Sizes(Struct, frozen=True, kw_only=True):
+    """In characters."""
+
+    target: int = TARGET_CHARS
+    most: int = MAX_CHARS
+    most_whole: int = MAX_WHOLE_CHARS
+    overlap: int = 0
+
+
 class _Block(Struct):
     start: int
     end: int
@@ -39,18 +52,21 @@ class _Block(Struct):
     opens: bool = False  # a heading
 
 
-def chunk(source: str) -> list[Chunk]:
-    """Chunks in order, without overlap; what lies between two of them is blank."""
+def chunk(source: str, chunking: Chunking | None = None) -> list[Chunk]:
+    """Chunks in order; what lies between two of them is blank. With `chunking` they are as large as it allows and
+    overlap as it says, still cut where the structure ends if they can; without, they do not overlap."""
+    sizes = _sizes(chunking)
     chunks: list[Chunk] = []
     pending: list[_Block] = []
-    for block in _pieces(source):
-        if pending and _ends_before(block, pending):
+    for block in _pieces(source, sizes):
+        if pending and _ends_before(block, pending, sizes):
             chunks.append(_joined(source, pending))
             pending = []
         pending.append(block)
     if pending:
         chunks.append(_joined(source, pending))
-    return [piece for piece in chunks if piece.text]
+    found = [piece for piece in chunks if piece.text]
+    return _overlapping(source, found, sizes.overlap) if sizes.overlap else found
 
 
 def leading_title(source: str) -> str:
@@ -59,17 +75,38 @@ def leading_title(source: str) -> str:
     return _title(first[2]) if first else ""
 
 
-def _ends_before(block: _Block, pending: list[_Block]) -> bool:
+def _sizes(chunking: Chunking | None) -> _Sizes:
+    if chunking is None:
+        return _Sizes()
+    overlap = chunking.overlap_tokens * TOKEN_CHARS
+    most = chunking.max_tokens * TOKEN_CHARS - overlap
+    return _Sizes(target=most, most=most, most_whole=most, overlap=overlap)
+
+
+def _overlapping(source: str, chunks: list[Chunk], overlap: int) -> list[Chunk]:
+    """Each begins so many characters earlier, at a word, but not before the one before it."""
+    found = chunks[:1]
+    for before, piece in pairwise(chunks):
+        earliest = max(before.start, piece.start - overlap)
+        blank = re.search(r"\s", source[earliest : piece.start])
+        start = earliest if earliest == before.start or blank is None else earliest + blank.end()
+        text = source[start : piece.end]
+        start += len(text) - len(text.lstrip())
+        found.append(Chunk(heading=piece.heading, text=source[start : piece.end], start=start, end=piece.end))
+    return found
+
+
+def _ends_before(block: _Block, pending: list[_Block], sizes: _Sizes) -> bool:
     """Whether `block` starts a new chunk."""
     size = pending[-1].end - pending[0].start
     if pending[-1].opens and not block.opens and len(pending) == 1:
-        return block.end - pending[0].start > MAX_WHOLE_CHARS  # a heading stays with what it heads
-    if block.end - pending[0].start > MAX_CHARS:
+        return block.end - pending[0].start > sizes.most_whole  # a heading stays with what it heads
+    if block.end - pending[0].start > sizes.most:
         return True
     if block.path != pending[-1].path:
         below = block.path[: len(pending[0].path)] == pending[0].path
         return not (size < _SMALL_CHARS and (below or block.path[:-1] == pending[0].path[:-1]))
-    return size >= TARGET_CHARS
+    return size >= sizes.target
 
 
 def _joined(source: str, blocks: list[_Block]) -> Chunk:
@@ -81,10 +118,10 @@ def _joined(source: str, blocks: list[_Block]) -> Chunk:
     return Chunk(heading=" > ".join(path), text=text, start=start, end=start + len(text))
 
 
-def _pieces(source: str) -> Iterator[_Block]:
+def _pieces(source: str, sizes: _Sizes) -> Iterator[_Block]:
     """Blocks, those that are too large cut."""
     for block in _blocks(source):
-        limit = MAX_WHOLE_CHARS if block.whole else MAX_CHARS
+        limit = sizes.most_whole if block.whole else sizes.most
         start = block.start
         while block.end - start > limit:
             cut = start + _cut(source[start : start + limit], block.whole)

@@ -35,6 +35,7 @@ def cleaned(document: SourceDocument) -> SourceDocument:
         title=_storable(document.title.strip() or chunker.leading_title(document.text)),
         url=_storable(document.url),
         metadata=document.metadata,
+        chunking=document.chunking,
     )
 
 
@@ -52,12 +53,14 @@ def _check_metadata(document: SourceDocument) -> None:
 def content_hash(document: SourceDocument) -> str:
     """Of all that is stored, and of how it is cut: what hashes the same needs no work."""
     facts = [chunker.VERSION, document.title, document.url, document.metadata, document.text]
+    if document.chunking is not None:
+        facts.append(document.chunking)
     return hashlib.sha256(json.encode(facts, order="deterministic")).hexdigest()
 
 
 def prepare(documents: Sequence[SourceDocument], hashes: Sequence[str]) -> list[Prepared]:
     return [
-        Prepared(document=document, hash=content, chunks=chunk(document.text))
+        Prepared(document=document, hash=content, chunks=chunk(document.text, document.chunking))
         for document, content in zip(documents, hashes, strict=True)
     ]
 

@@ -8,14 +8,34 @@ Scalar = str | float | bool
 Comparison = Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
 
 
+class Chunking(Struct, frozen=True, kw_only=True):
+    """How a text is cut where its author says so. A token counts as four characters."""
+
+    max_tokens: int  # of a chunk, what it shares with the one before included
+    overlap_tokens: int  # that a chunk shares with the one before; at most half of max_tokens
+
+
 class SourceDocument(Struct, frozen=True, kw_only=True):
-    """`id` is the caller's own name for it and stays when the text changes; `url` leads a person to it."""
+    """`id` is the caller's own name for it and stays when the text changes; `url` leads a person to it. `chunking`
+    None: cut by its structure alone."""
 
     id: str
     text: str  # Markdown or plain
     title: str = ""
     url: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    chunking: Chunking | None = None
+
+
+class StoredDocument(Struct, frozen=True, kw_only=True):
+    """A document as it is in a knowledge base. What is blank between two chunks may be told as newlines."""
+
+    id: str
+    hash: str
+    title: str
+    url: str
+    metadata: dict[str, Any]
+    text: str
 
 
 class Compare(Struct, frozen=True, kw_only=True):
