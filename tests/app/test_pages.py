@@ -6,9 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from tenfold.app.pages import AssistantCaller, ReceiptUsage
+from tenfold.app.pages import ReceiptUsage
 from tenfold.assistant.assistant import FEATURE
+from tenfold.assistant.calling import PathCaller
 from tenfold.assistant.types import CallSummary
+from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatRequest, Message, TextDelta, TextPart
 from tenfold.core.errors import InvalidRequest, UpstreamError
 from tenfold.core.ids import TenantId, uuid7
@@ -19,6 +21,7 @@ from tenfold.providers.transport.fake import FakeReply
 from tests.support.pipeline import FRAMES, World, streamed
 
 REQUEST = ChatRequest(model="m", messages=[Message(role="user", parts=[TextPart(text="Hi")])])
+OPTIONS = CallOptions(feature=FEATURE)
 ACME, OTHER = TenantId(uuid7()), TenantId(uuid7())
 ID = "01a1fa65-cf12-76e8-ae71-d93cb37291ad"
 
@@ -28,7 +31,7 @@ ID = "01a1fa65-cf12-76e8-ae71-d93cb37291ad"
 
 async def test_a_reply_ends_with_what_it_cost() -> None:
     world = World({"openai": [streamed("openai")]})
-    events = [event async for event in AssistantCaller(world.pipeline).call(world.principal, REQUEST)]
+    events = [event async for event in PathCaller(world.pipeline).call(world.principal, REQUEST, OPTIONS)]
     *said, summary = events
     assert "".join(event.text for event in said if isinstance(event, TextDelta)) == "Hello"
     assert isinstance(summary, CallSummary)
@@ -39,12 +42,12 @@ async def test_a_reply_ends_with_what_it_cost() -> None:
 async def test_a_refusal_has_no_summary() -> None:
     world = World({"openai": [FakeReply(status=429, body=b"{}")]})
     with pytest.raises(UpstreamError):
-        [event async for event in AssistantCaller(world.pipeline).call(world.principal, REQUEST)]
+        [event async for event in PathCaller(world.pipeline).call(world.principal, REQUEST, OPTIONS)]
 
 
 async def test_a_reader_that_leaves_cancels_the_call() -> None:
     world = World({"openai": [streamed("openai", stop_at=len(FRAMES["openai"][0] * 2), then="hang")]})
-    async with aclosing(AssistantCaller(world.pipeline).call(world.principal, REQUEST)) as events:
+    async with aclosing(PathCaller(world.pipeline).call(world.principal, REQUEST, OPTIONS)) as events:
         await anext(events)
     assert world.outcomes.only.status == "cancelled"
     world.assert_settled()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.assistant import assistant as module
+from tenfold.assistant import ending as module
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.citations import EXCERPT_CHARS, cited
 from tenfold.assistant.fake import FakeCaller, FakeSearcher

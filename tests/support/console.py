@@ -16,7 +16,7 @@ from tenfold.app.budgeting import Budgeting
 from tenfold.app.upstreams import Unasked
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeRecorder, FakeSearcher, FakeSwitches
-from tenfold.assistant.types import CallSummary, Hit
+from tenfold.assistant.types import CallSummary, FromCache, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.fake import FakeSlo, FakeTargets, FakeUsage
@@ -28,6 +28,7 @@ from tenfold.console.services import (
     MoneyServices,
     WebhookServices,
 )
+from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest, TextDelta
 from tenfold.core.clock import Clock, FakeClock
 from tenfold.core.ids import uuid7
@@ -140,8 +141,10 @@ class SwitchedCaller:
     def __init__(self, caller: FakeCaller) -> None:
         self.caller = caller
 
-    def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
-        return self.caller.call(principal, request)
+    def call(
+        self, principal: Principal, request: ChatRequest, options: CallOptions
+    ) -> AsyncGenerator[ChatEvent | FromCache | CallSummary, None]:
+        return self.caller.call(principal, request, options)
 
 
 class PausingCaller(FakeCaller):
@@ -152,8 +155,10 @@ class PausingCaller(FakeCaller):
         self.go_on = asyncio.Event()
         self.paused = asyncio.Event()
 
-    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
-        async with aclosing(super().call(principal, request)) as events:
+    async def call(
+        self, principal: Principal, request: ChatRequest, options: CallOptions
+    ) -> AsyncGenerator[ChatEvent | FromCache | CallSummary, None]:
+        async with aclosing(super().call(principal, request, options)) as events:
             async for event in events:
                 yield event
                 if isinstance(event, TextDelta):

@@ -1,6 +1,5 @@
 """The pages and the control plane: the console on the parts below it, each seen through the port it asks for."""
 
-from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -16,9 +15,9 @@ from tenfold.access.types import Page
 from tenfold.app.budgeting import money_services
 from tenfold.app.knowledge import Documentation
 from tenfold.app.settings import Settings
-from tenfold.assistant.assistant import FEATURE, Assistant
+from tenfold.assistant.assistant import Assistant
+from tenfold.assistant.calling import PathCaller
 from tenfold.assistant.ports import Recorder, Switches
-from tenfold.assistant.types import CallSummary
 from tenfold.console.app import create_console
 from tenfold.console.services import (
     ConsoleServices,
@@ -30,13 +29,9 @@ from tenfold.console.services import (
     SloService,
     WebhookServices,
 )
-from tenfold.core.call import CallOptions
-from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import SystemClock
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
-from tenfold.core.principal import Principal
-from tenfold.inference.canonical import InsideCaller
 from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.tickets.handlers import Tickets
 from tenfold.ledger.ports import ReceiptRows
@@ -71,7 +66,7 @@ def build_console(
     rows, clock = PostgresAccessRows(store), SystemClock()
     assistant = Assistant(
         documentation,
-        AssistantCaller(pipeline),
+        PathCaller(pipeline),
         clock,
         model=settings.assistant.model,
         floor=RELEVANCE_FLOOR,
@@ -100,27 +95,6 @@ def build_console(
         ),
         Reports(reports, clock),
     )
-
-
-class AssistantCaller:
-    """The assistant's way to a model: the one path."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._inside = InsideCaller(pipeline)
-
-    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
-        async with self._inside.stream(principal, request, CallOptions(feature=FEATURE)) as reply:
-            async for event in reply:
-                yield event
-        call = reply.call
-        yield CallSummary(
-            model=call.upstream_model or call.model,
-            provider=call.provider,
-            cost_nano=call.cost_nano,
-            latency_ms=round(((call.finished or call.started) - call.started) * 1000),
-            cache=call.cache_state,
-            degraded=call.degraded,
-        )
 
 
 class ReceiptUsage:

@@ -1,48 +1,61 @@
-"""Asking: search, one call of a model over what was found, an answer that says where it comes from.
+"""The one flow of a question: search, a small model over what was found, a larger one where that is not to be trusted,
+an answer that says where it comes from. The Ask page, the API and the jobs of tickets all go it.
 
 It says so when the documents do not answer, and shows what the search found when no model does, or none may: it is of
 use with all models switched off. It refuses to answer from anything but the passages, and knows neither the index nor
 any provider.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
-from tenfold.assistant.citations import citation, cited
-from tenfold.assistant.ports import ChatCaller, Recorder, Searcher, Switches
-from tenfold.assistant.prompt import request_for, within_budget
-from tenfold.assistant.types import Answer, AnswerDelta, AnswerEnd, AskEvent, CallSummary, Citation, Hit
-from tenfold.core.chat import Ended, Failed, RefusalDelta, TextDelta
+from msgspec import Struct, structs
+
+from tenfold.assistant.citations import cited_numbers
+from tenfold.assistant.confidence import GroundedConfidence
+from tenfold.assistant.ending import BROKE_OFF, SWITCHED_OFF, abstained, end_of
+from tenfold.assistant.handing_off import HandOffRules
+from tenfold.assistant.ports import ChatCaller, Confidence, Evidence, Recorder, Searcher, Switches
+from tenfold.assistant.prompt import PROMPT, request_for, within_budget
+from tenfold.assistant.questions import clean_question, standing_alone
+from tenfold.assistant.replying import FRESH, Reply, reply_events
+from tenfold.assistant.types import Answer, AnswerDelta, AnswerEnd, AskEvent, CallSummary, Hit, Turn
+from tenfold.core.call import CallOptions, Grounds
 from tenfold.core.clock import Clock
 from tenfold.core.errors import (
-    BrokenStream,
     FeatureOff,
-    InvalidRequest,
     PermissionDenied,
     RateLimited,
+    StoreUnavailable,
     TenfoldError,
     Unauthenticated,
 )
-from tenfold.core.principal import SCOPE_INFERENCE, Principal
+from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_SUPPORT, Principal
 
 FEATURE = "assistant"  # what its calls are named by, and switched off by
 
-MAX_QUESTION_CHARS = 2_000
 PASSAGES = 6
-NEAREST = 3
+ESCALATE_BELOW = 0.5
+SEARCH_S = 10.0
 
-NOT_ANSWERED = "The documents do not answer this question. The nearest passages are shown below."
-NOT_CITED = "This reply rests on no passage of the documents. The nearest passages are shown below."
-NO_MODEL = "No model could answer just now. These are the passages the search found."
-SWITCHED_OFF = "Answers by a model are switched off just now. These are the passages the search found."
-BROKE_OFF = "The answer broke off. These are the passages the search found."
-NOTHING_FOUND = "The documents hold nothing on this question."
+
+class _Asked(Struct, frozen=True, kw_only=True):
+    """A question, and what goes with it."""
+
+    principal: Principal
+    question: str
+    wanted: str  # the question with what it goes on from
+    turns: tuple[Turn, ...]
+    task: str | None
+    end_user: str | None
+    caller: ChatCaller
 
 
 class Assistant:
     """`floor` is the relevance below which passages are taken for noise: then no model is asked. Nor is one that the
-    `switches` have off, or that answers for this feature."""
+    `switches` have off, or that answers for this feature. `larger` is asked where the `confidence` in what `model` says
+    is less than `escalate_below`. `semantic`: answers to other words of the same question may serve."""
 
     def __init__(
         self,
@@ -52,27 +65,57 @@ class Assistant:
         *,
         model: str,
         floor: float,
+        larger: str | None = None,
+        escalate_below: float = ESCALATE_BELOW,
+        confidence: Confidence | None = None,
+        hand_off: HandOffRules | None = None,
+        semantic: bool = False,
         switches: Switches | None = None,
         recorder: Recorder | None = None,
+        search_s: float = SEARCH_S,
     ) -> None:
         self._searcher = searcher
         self._caller = caller
         self._clock = clock
-        self._model = model
+        self._models = [model] if larger is None else [model, larger]
         self._floor = floor
+        self._escalate_below = escalate_below
+        self._confidence = confidence or GroundedConfidence()
+        self._hand_off = hand_off or HandOffRules()
+        self._semantic = semantic
         self._switches = switches
         self._recorder = recorder
+        self._search_s = search_s
 
-    async def ask(self, principal: Principal, question: str) -> AsyncGenerator[AskEvent, None]:
-        """Deltas of the text, then one AnswerEnd. Raises at the first step: InvalidRequest, PermissionDenied,
-        RateLimited, StoreUnavailable. Closing it early cancels the call."""
-        principal.require(SCOPE_INFERENCE)
+    async def ask(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        task: str | None = None,
+        end_user: str | None = None,
+        caller: ChatCaller | None = None,
+    ) -> AsyncGenerator[AskEvent, None]:
+        """Deltas of the text, then one AnswerEnd. `turns`: what was said before. `task`: what its calls are one unit of
+        work with, in receipts. `caller`: another way to a model than its own. Raises at the first step: InvalidRequest,
+        PermissionDenied, RateLimited, StoreUnavailable. Closing it early cancels the call."""
         question = clean_question(question)
+        asked = _Asked(
+            principal=_may_ask(principal),
+            question=question,
+            wanted=standing_alone(question, turns),
+            turns=tuple(turns),
+            task=task,
+            end_user=end_user,
+            caller=caller or self._caller,
+        )
         started_s = self._clock.monotonic_s()
         try:
-            async with aclosing(self._answers(principal, question, started_s)) as events:
+            async with aclosing(self._answers(asked)) as events:
                 async for event in events:
                     if isinstance(event, AnswerEnd):
+                        event = self._ended(asked, event, started_s)
                         self._took(started_s, good=event.notice != BROKE_OFF)
                     yield event
         except TenfoldError as error:
@@ -80,50 +123,73 @@ class Assistant:
                 self._took(started_s, good=False)
             raise
 
-    async def _answers(self, principal: Principal, question: str, started_s: float) -> AsyncGenerator[AskEvent, None]:
-        found = await self._searcher.search(principal, question, limit=PASSAGES)
-        hits = within_budget([hit for hit in found if hit.relevance >= self._floor])
-        if not hits:
-            yield AnswerEnd(
-                outcome="abstained",
-                latency_ms=self._elapsed_ms(started_s),
-                nearest=_numbered(found),
-                notice=NOT_ANSWERED if found else NOTHING_FOUND,
-            )
-            return
-        reply = _Reply()
-        async with aclosing(self._stream(principal, question, hits, reply)) as deltas:
-            async for delta in deltas:
-                yield delta
-        yield _end(reply, hits, self._elapsed_ms(started_s))
-
-    async def answer(self, principal: Principal, question: str) -> Answer:
+    async def answer(self, principal: Principal, question: str, *, turns: Sequence[Turn] = ()) -> Answer:
         """The whole of `ask`."""
         pieces: list[str] = []
-        async for event in self.ask(principal, question):
+        async for event in self.ask(principal, question, turns=turns):
             if isinstance(event, AnswerEnd):
                 return Answer(text="".join(pieces), end=event)
             pieces.append(event.text)
         raise AssertionError("an answer ends with AnswerEnd")
 
-    async def _stream(
-        self, principal: Principal, question: str, hits: Sequence[Hit], reply: "_Reply"
-    ) -> AsyncGenerator[AnswerDelta, None]:
-        """The text as it comes. A model that is away or breaks off is noted, not raised: the search result stands."""
-        request = request_for(question, hits, self._model)
+    async def _answers(self, asked: _Asked) -> AsyncGenerator[AskEvent, None]:
+        found = await self._search(asked)
+        hits = within_budget([hit for hit in found if hit.relevance >= self._floor])
+        if not hits:
+            yield abstained(found)
+            return
+        kept: Reply | None = None
+        earlier: list[CallSummary] = []
+        for model in self._models:
+            is_last = model == self._models[-1]
+            reply = Reply(model=model)
+            async with aclosing(self._replies(asked, hits, reply)) as deltas:
+                async for delta in deltas:
+                    if is_last:  # what is shown is not taken back: what may yet be replaced is not shown
+                        yield delta
+            earlier += reply.earlier
+            if is_last and (reply.text or kept is None or not kept.ended):
+                break
+            if is_last and kept is not None:  # the larger one is away: the small one's word is better than none
+                earlier += [reply.summary] if reply.summary else []
+                reply, kept = kept, None
+                yield AnswerDelta(text=reply.text)
+                break
+            if reply.ended and self._trust(asked, hits, reply) >= self._escalate_below:
+                yield AnswerDelta(text=reply.text)
+                break
+            kept = reply
+        if kept is not None and kept.summary is not None:
+            earlier.append(kept.summary)
+        end = end_of(reply, hits, confidence=self._trust(asked, hits, reply) if reply.ended else 0.0)
+        yield structs.replace(end, earlier=earlier, documents=_documents(hits))
+
+    async def _search(self, asked: _Asked) -> list[Hit]:
+        """Raises StoreUnavailable, also where the database takes too long."""
         try:
-            await self._refuse_switched_off(principal)
-            async with aclosing(self._caller.call(principal, request)) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta | RefusalDelta) and event.choice == 0 and event.text:
-                        reply.text += event.text
-                        yield AnswerDelta(text=event.text)
-                    elif isinstance(event, Ended):
-                        reply.ended = True
-                    elif isinstance(event, CallSummary):
-                        reply.summary = event
-                    elif isinstance(event, Failed):
-                        raise BrokenStream(event.message)
+            async with asyncio.timeout(self._search_s):
+                return await self._searcher.search(asked.principal, asked.wanted, limit=PASSAGES)
+        except TimeoutError:
+            raise StoreUnavailable("The search took too long. Try again.", retry_after_s=1) from None
+
+    async def _replies(self, asked: _Asked, hits: Sequence[Hit], reply: Reply) -> AsyncGenerator[AnswerDelta, None]:
+        """The text as it comes. A model that is away or breaks off is noted, not raised: the search result stands."""
+        request = request_for(asked.wanted, hits, reply.model, asked.turns)
+        options = CallOptions(
+            feature=FEATURE,
+            task=asked.task,
+            end_user=asked.end_user,
+            cache=frozenset({"semantic"}) if self._semantic else frozenset(),
+            grounds=Grounds(question=asked.wanted, documents=frozenset(_documents(hits))),
+        )
+        try:
+            await self._refuse_switched_off(asked.principal, reply.model)
+            for of_try in (options, structs.replace(options, cache=FRESH)):
+                async with aclosing(asked.caller.call(asked.principal, request, of_try)) as events:
+                    async for delta in reply_events(events, hits, reply):
+                        yield delta
+                if not reply.unusable:
+                    return
         except (Unauthenticated, PermissionDenied, RateLimited):
             raise  # the caller's own doing: no answer would be honest about it
         except FeatureOff:
@@ -131,67 +197,38 @@ class Assistant:
         except TenfoldError:
             reply.ended = False
 
-    async def _refuse_switched_off(self, principal: Principal) -> None:
+    async def _refuse_switched_off(self, principal: Principal, model: str) -> None:
         """Before there is a call; a provider that is off the path refuses. Raises FeatureOff, StoreUnavailable."""
         if self._switches is not None:
             await self._switches.ready(principal)
-            if self._switches.killed(principal, feature=FEATURE, model=self._model) is not None:
+            if self._switches.killed(principal, feature=FEATURE, model=model) is not None:
                 raise FeatureOff(SWITCHED_OFF)
+
+    def _trust(self, asked: _Asked, hits: Sequence[Hit], reply: Reply) -> float:
+        cited = cited_numbers(reply.text, hits)
+        return self._confidence.of(Evidence(question=asked.wanted, text=reply.text, hits=hits, cited=cited))
+
+    def _ended(self, asked: _Asked, end: AnswerEnd, started_s: float) -> AnswerEnd:
+        return structs.replace(
+            end,
+            latency_ms=round((self._clock.monotonic_s() - started_s) * 1000),
+            prompt=PROMPT,
+            hand_off=self._hand_off.why(asked.question, end.outcome, end.confidence),
+        )
 
     def _took(self, started_s: float, *, good: bool) -> None:
         if self._recorder is not None:
             self._recorder.took("end_to_end", self._clock.monotonic_s() - started_s, good=good)
 
-    def _elapsed_ms(self, started_s: float) -> int:
-        return round((self._clock.monotonic_s() - started_s) * 1000)
+
+def _may_ask(principal: Principal) -> Principal:
+    """A key of a web page calls no model itself; the assistant does it on its behalf, with words and passages of its
+    own choice. Raises PermissionDenied."""
+    if SCOPE_SUPPORT not in principal.scopes:
+        principal.require(SCOPE_INFERENCE)
+        return principal
+    return structs.replace(principal, scopes=principal.scopes | {SCOPE_INFERENCE})
 
 
-@dataclass
-class _Reply:
-    """What a call has given so far. `ended` is true once the model said that it is complete; `switched_off`: it was not
-    to be asked."""
-
-    text: str = ""
-    ended: bool = False
-    switched_off: bool = False
-    summary: CallSummary | None = None
-
-
-def clean_question(question: str) -> str:
-    """Raises InvalidRequest: empty, longer than 2,000 characters, or not text."""
-    question = question.replace("\x00", "").strip()
-    if not question:
-        raise InvalidRequest("Please ask a question.", param="question")
-    if len(question) > MAX_QUESTION_CHARS:
-        raise InvalidRequest(f"A question has at most {MAX_QUESTION_CHARS} characters.", param="question")
-    try:
-        question.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidRequest("The question is not valid text.", param="question") from None
-    return question
-
-
-def _end(reply: _Reply, hits: Sequence[Hit], latency_ms: int) -> AnswerEnd:
-    citations = cited(reply.text, hits)
-    if not reply.ended:
-        return AnswerEnd(
-            outcome="degraded",
-            latency_ms=latency_ms,
-            citations=citations,
-            nearest=_numbered(hits),
-            notice=BROKE_OFF if reply.text else SWITCHED_OFF if reply.switched_off else NO_MODEL,
-            call=reply.summary,
-        )
-    if not citations:
-        return AnswerEnd(
-            outcome="abstained",
-            latency_ms=latency_ms,
-            nearest=_numbered(hits),
-            notice=NOT_CITED if reply.text else NOT_ANSWERED,
-            call=reply.summary,
-        )
-    return AnswerEnd(outcome="answered", latency_ms=latency_ms, citations=citations, call=reply.summary)
-
-
-def _numbered(hits: Sequence[Hit]) -> list[Citation]:
-    return [citation(number, hit) for number, hit in enumerate(hits[:NEAREST], 1)]
+def _documents(hits: Sequence[Hit]) -> list[str]:
+    return list(dict.fromkeys(hit.document for hit in hits if hit.document))

@@ -8,7 +8,7 @@ from tenfold.assistant.types import Citation, Hit
 EXCERPT_CHARS = 320
 HEADING_SIGN = " > "
 
-_MARK = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+MARK = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 
 _LEADING_HEADINGS = re.compile(r"\A(?:\s*#{1,6}[ \t][^\n]*(?:\n|\Z))+")
 _MARKDOWN = (
@@ -21,13 +21,18 @@ _MARKDOWN = (
 )
 
 
-def cited(text: str, hits: Sequence[Hit]) -> list[Citation]:
-    """The passages the text refers to as [n] or [n, m], in that order; marks of no passage are left out."""
+def cited_numbers(text: str, hits: Sequence[Hit]) -> list[int]:
+    """Of the passages the text refers to as [n] or [n, m], in that order; marks of no passage are left out."""
     numbers: dict[int, None] = {}
-    for mark in _MARK.finditer(text):
+    for mark in MARK.finditer(text):
         for number in mark[1].split(","):
             numbers[int(number)] = None
-    return [citation(number, hits[number - 1]) for number in numbers if 1 <= number <= len(hits)]
+    return [number for number in numbers if 1 <= number <= len(hits)]
+
+
+def cited(text: str, hits: Sequence[Hit]) -> list[Citation]:
+    """The passages behind those numbers."""
+    return [citation(number, hits[number - 1]) for number in cited_numbers(text, hits)]
 
 
 def citation(number: int, hit: Hit) -> Citation:

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from tenfold.assistant.types import CallSummary, Hit
+from tenfold.assistant.types import CallSummary, FromCache, Hit
+from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest, Ended, Finished, Started, TextDelta
 from tenfold.core.errors import StoreUnavailable, TenfoldError
 from tenfold.core.principal import Principal
@@ -60,21 +61,29 @@ class FakeCaller:
         error: TenfoldError | None = None,
         error_after: int = 0,
         complete: bool = True,
+        layer: str | None = None,
     ) -> None:
         self.pieces = list(pieces)
         self.error = error
         self.error_after = error_after
         self.complete = complete
+        self.layer = layer  # where a first call finds its reply; one that is to be fresh does not
         self.requests: list[ChatRequest] = []
+        self.options: list[CallOptions] = []
         self.closed = 0
         self.summary = CallSummary(model="fake-model", provider="fake", cost_nano=12_000, latency_ms=7, cache="miss")
 
-    async def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
+    async def call(
+        self, principal: Principal, request: ChatRequest, options: CallOptions
+    ) -> AsyncGenerator[ChatEvent | FromCache | CallSummary, None]:
         principal.require("inference")
         self.requests.append(request)
+        self.options.append(options)
         try:
             if self.error is not None and self.error_after == 0:
                 raise self.error
+            if self.layer is not None and "no-cache" not in options.cache:
+                yield FromCache(layer=self.layer)
             yield Started(id="1", model=request.model)
             for number, piece in enumerate(self.pieces, 1):
                 yield TextDelta(text=piece)

@@ -1,11 +1,14 @@
-"""What the assistant stands on: something that finds passages, the one path to a model, the switches that keep it from
-a model, and somebody who wants to know how long it took.
+"""What the assistant stands on: something that finds passages, the one path to a model, who says how far an answer is
+to be trusted, the switches that keep it from a model, and somebody who wants to know how long it took.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
-from tenfold.assistant.types import CallSummary, Hit
+from msgspec import Struct
+
+from tenfold.assistant.types import CallSummary, FromCache, Hit
+from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.principal import Principal
 
@@ -18,9 +21,27 @@ class Searcher(Protocol):
 
 
 class ChatCaller(Protocol):
-    def call(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[ChatEvent | CallSummary, None]:
-        """The events of a streamed reply, then the summary of the settled call. Closing it early cancels the call.
-        Raises a TenfoldError at the first step when the call is refused or no model answers, later when it breaks."""
+    def call(
+        self, principal: Principal, request: ChatRequest, options: CallOptions
+    ) -> AsyncGenerator[ChatEvent | FromCache | CallSummary, None]:
+        """The events of a streamed reply, after where it was found, if it was, and the summary of the settled call.
+        Closing it early cancels the call. Raises a TenfoldError at the first step when the call is refused or no model
+        answers, later when it breaks."""
+        ...
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What is known of a complete answer. `cited` are the numbers of the hits (from 1) that its text refers to."""
+
+    question: str
+    text: str
+    hits: Sequence[Hit]
+    cited: Sequence[int]
+
+
+class Confidence(Protocol):
+    def of(self, evidence: Evidence) -> float:
+        """0 (not to be trusted) to 1."""
         ...
 
 

@@ -1,0 +1,346 @@
+"""The rules of support tickets: who may see one, what may be asked of it, and who is told.
+
+A question is accepted with its job, which writes it down if nobody has yet; so none is lost, and none waits for
+nothing. It answers nothing itself: `answering` does, in a job.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import json, structs
+
+from tenfold.assistant.questions import clean_question
+from tenfold.assistant.tickets.checks import a_label, a_text, an_address
+from tenfold.assistant.tickets.ports import Outcomes, TicketRows
+from tenfold.assistant.tickets.types import (
+    KIND,
+    KIND_TELL,
+    MAX_COMMENT,
+    MAX_MESSAGES,
+    MAX_TEXT,
+    OF_PEOPLE,
+    STATES,
+    Message,
+    Notice,
+    Opened,
+    Question,
+    QueueCounts,
+    State,
+    Thread,
+    Ticket,
+    TicketPage,
+    Told,
+    message_id_of,
+    ticket_id_of,
+    ticket_name,
+)
+from tenfold.core.clock import Clock
+from tenfold.core.errors import Conflict, IdempotencyMismatch, InvalidRequest, NotFound
+from tenfold.core.ids import TenantId, uuid7
+from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_SUPPORT, Principal
+from tenfold.jobs.names import job_name
+from tenfold.jobs.ports import Jobs
+from tenfold.jobs.types import Job, NewJob
+from tenfold.ledger.reports.types import Outcome, OutcomeKind
+from tenfold.store import keep
+
+KEEP_S = 90 * 86_400.0  # a ticket in which nothing happens
+MAX_PAGE = 100
+_KEEP_JOB_S = 86_400.0  # its events; what came of it stands in the ticket
+_MAX_KEY = 255
+
+
+class SupportDesk:
+    """Implements `ports.Support`."""
+
+    def __init__(
+        self, rows: TicketRows, jobs: Jobs, outcomes: Outcomes, clock: Clock, *, keep_s: float = KEEP_S
+    ) -> None:
+        self._rows = rows
+        self._jobs = jobs
+        self._outcomes = outcomes
+        self._clock = clock
+        self._keep_s = keep_s
+
+    # -- who asks ------------------------------------------------------------------------------
+
+    async def ask(
+        self,
+        principal: Principal,
+        question: str,
+        *,
+        ticket: str | None = None,
+        token: str | None = None,
+        end_user: str | None = None,
+        email: str | None = None,
+        key: str | None = None,
+    ) -> Opened:
+        _may_reach(principal)
+        text = clean_question(question)
+        before = None if ticket is None else await self.find(principal, ticket, token=token)
+        secret = secrets.token_urlsafe(24) if before is None else None
+        question_id = uuid7()
+        asked = Question(
+            ticket_id=question_id if before is None else before.ticket.id,
+            id=question_id,
+            text=text,
+            is_new=before is None,
+            end_user=a_label(end_user, "end_user"),
+            email=an_address(email),
+            token=None if secret is None else _digest(secret),
+            pending=before is None or before.ticket.state not in OF_PEOPLE,
+        )
+        if before is not None and len(before.messages) >= MAX_MESSAGES:
+            raise _full()
+        if not asked.pending:
+            return Opened(thread=await self._asked_a_person(principal, asked))
+        job = await self._jobs.start(_job_of(principal, asked, key))
+        if job.id != asked.id:  # it was asked before, under this key
+            asked = await self._asked_before(principal, job, asked, secret)
+        thread = await self._rows.ask(principal.tenant_id, asked, most=MAX_MESSAGES)
+        if thread is None:
+            raise _full() if before is not None else NotFound("The ticket was deleted.")
+        return Opened(thread=thread, token=secret, job=job_name(job.id))
+
+    async def find(self, principal: Principal, ticket: str, *, token: str | None = None) -> Thread:
+        _may_reach(principal)
+        ticket_id = ticket_id_of(ticket)
+        thread = None if ticket_id is None else await self._rows.find(principal.tenant_id, ticket_id)
+        if thread is None or not _is_shown(principal, thread.ticket, token):
+            raise _no_such_ticket()
+        return thread
+
+    async def feedback(
+        self,
+        principal: Principal,
+        ticket: str,
+        *,
+        helpful: bool,
+        comment: str = "",
+        message: str | None = None,
+        token: str | None = None,
+    ) -> Thread:
+        thread = await self.find(principal, ticket, token=token)
+        judged = _judged(thread, message)
+        comment = a_text(comment, MAX_COMMENT, "comment")
+        told = await self._rows.judge(principal.tenant_id, thread.ticket.id, judged, helpful=helpful, comment=comment)
+        kind: OutcomeKind = "success" if helpful else "failure"
+        outcome = Outcome(task=thread.ticket.name, outcome=kind, at=self._clock.now())
+        await self._outcomes.report_outcomes(principal.tenant_id, [outcome])
+        return _there(told)
+
+    async def hand_off(self, principal: Principal, ticket: str, *, token: str | None = None) -> Thread:
+        thread = await self.find(principal, ticket, token=token)
+        if thread.ticket.state in OF_PEOPLE:
+            return thread
+        await self._tell(principal, thread.ticket.id, "handed_off")
+        return _there(await self._rows.hand_off(principal.tenant_id, thread.ticket.id, "asked"))
+
+    async def close(self, principal: Principal, ticket: str, *, token: str | None = None) -> Thread:
+        thread = await self.find(principal, ticket, token=token)
+        return _there(await self._rows.close(principal.tenant_id, thread.ticket.id))
+
+    # -- who answers ---------------------------------------------------------------------------
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        state: str | None = None,
+        end_user: str | None = None,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> TicketPage:
+        before = _cursor(principal, cursor, limit)
+        states: list[State] = [one for one in STATES if one == state]
+        if state is not None and not states:
+            raise InvalidRequest(f"A ticket is {', '.join(STATES[:-1])} or {STATES[-1]}.", param="state")
+        found = await self._rows.page(
+            principal.tenant_id, states=states, end_user=end_user, before=before, limit=limit + 1
+        )
+        return _page(found, limit)
+
+    async def queue(self, principal: Principal, *, cursor: str | None = None, limit: int = 20) -> TicketPage:
+        after = _cursor(principal, cursor, limit)
+        return _page(await self._rows.queue(principal.tenant_id, after=after, limit=limit + 1), limit)
+
+    async def counts(self, principal: Principal) -> QueueCounts:
+        principal.require(SCOPE_INFERENCE)
+        return await self._rows.counts(principal.tenant_id)
+
+    async def claim(self, principal: Principal, ticket: str, *, agent: str | None = None) -> Thread:
+        thread, who = await self._of_desk(principal, ticket, agent)
+        claimed = _there(await self._rows.claim(principal.tenant_id, thread.ticket.id, who))
+        if claimed.ticket.claimed_by != who:
+            raise Conflict(f"{claimed.ticket.claimed_by} has this ticket. Release it first.")
+        return claimed
+
+    async def release(self, principal: Principal, ticket: str) -> Thread:
+        thread, _ = await self._of_desk(principal, ticket, None)
+        return _there(await self._rows.release(principal.tenant_id, thread.ticket.id))
+
+    async def reply(self, principal: Principal, ticket: str, text: str, *, agent: str | None = None) -> Thread:
+        text = a_text(text, MAX_TEXT, "text")
+        if not text:
+            raise InvalidRequest("A reply says something.", param="text")
+        thread, who = await self._of_desk(principal, ticket, agent)
+        if thread.ticket.claimed_by not in (None, who):
+            raise Conflict(f"{thread.ticket.claimed_by} has this ticket. Release it first.")
+        message = Message(id=uuid7(), role="agent", text=text, at=self._clock.now(), author=who)
+        await self._tell(principal, thread.ticket.id, "replied", message.id)
+        replied = await self._rows.reply(principal.tenant_id, thread.ticket.id, message, most=MAX_MESSAGES)
+        if replied is None:
+            raise _full()
+        return replied
+
+    async def remove(self, principal: Principal, ticket: str) -> None:
+        thread, _ = await self._of_desk(principal, ticket, None)
+        tenant_id = principal.tenant_id
+        for message in thread.messages:
+            if message.role == "user":
+                await self._end_job(tenant_id, message.id)
+        await self._rows.remove(tenant_id, thread.ticket.id)
+
+    async def expire(self) -> int:
+        """Deletes tickets in which nothing happened for long, of all tenants; how many. Raises StoreUnavailable."""
+        expired = 0
+        for tenant_id in await self._rows.tenants_expired(self._keep_s):
+            while of_tenant := await self._rows.expire(tenant_id, self._keep_s, limit=100):
+                expired += of_tenant
+        return expired
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    async def _of_desk(self, principal: Principal, ticket: str, agent: str | None) -> tuple[Thread, str]:
+        principal.require(SCOPE_INFERENCE)
+        whose = principal.user_id or principal.key_id
+        who = a_label(agent, "agent") or (
+            "somebody" if whose is None else f"{'user' if principal.user_id else 'key'} {whose}"
+        )
+        return await self.find(principal, ticket), who
+
+    async def _asked_a_person(self, principal: Principal, asked: Question) -> Thread:
+        thread = await self._rows.ask(principal.tenant_id, asked, most=MAX_MESSAGES)
+        if thread is None:
+            raise _full()
+        return thread
+
+    async def _asked_before(self, principal: Principal, job: Job, asked: Question, secret: str | None) -> Question:
+        """The question as it was asked the first time. Whoever has lost the reply of that time gets another token."""
+        if job.facts.get("request") != _request_digest(asked):
+            raise IdempotencyMismatch("This Idempotency-Key was used before with another question.")
+        if secret is not None:
+            await self._rows.retoken(principal.tenant_id, job.id, _digest(secret))
+        return structs.replace(asked, id=job.id, ticket_id=job.id if asked.is_new else asked.ticket_id)
+
+    async def _tell(self, principal: Principal, ticket_id: UUID, told: Told, message_id: UUID | None = None) -> None:
+        """Asked for before it happens: the job looks whether it has, so that it is told if, and only if, it has."""
+        notice = Notice(ticket_id=ticket_id, told=told, message_id=message_id)
+        await self._jobs.enqueue(
+            NewJob(
+                kind=KIND_TELL,
+                principal=principal,
+                input=json.encode(notice),
+                subject=ticket_name(ticket_id),
+                delay_s=1.0,
+                keep_s=_KEEP_JOB_S,
+            )
+        )
+
+    async def _end_job(self, tenant_id: TenantId, job_id: UUID) -> None:
+        """Its input and its events are gone. Raises Conflict while it runs on."""
+        try:
+            job = await self._jobs.get(tenant_id, job_id)
+            if not job.ended:
+                await self._jobs.cancel(tenant_id, job_id)
+                job = await self._jobs.wait(tenant_id, job_id, 2.0)
+            await self._jobs.discard(tenant_id, job_id)
+        except NotFound:
+            return
+
+
+async def expire_tickets(desk: SupportDesk) -> None:
+    """Every ten minutes, until cancelled."""
+    await keep(desk.expire, every_s=600.0, otherwise="support tickets are not expired")
+
+
+def _job_of(principal: Principal, asked: Question, key: str | None) -> NewJob:
+    if key is not None and not (0 < len(key) <= _MAX_KEY and key.isprintable()):
+        raise InvalidRequest(f"Idempotency-Key: 1 to {_MAX_KEY} printable characters.", param="Idempotency-Key")
+    return NewJob(
+        kind=KIND,
+        principal=principal,
+        id=asked.id,
+        input=json.encode(asked),
+        subject=ticket_name(asked.ticket_id),
+        facts={"request": _request_digest(asked)},
+        max_attempts=6,
+        order_key=None if asked.is_new else f"{KIND} {asked.ticket_id.hex}",
+        dedup=None if key is None else f"key:{_digest(key).hex()}",
+        keep_s=_KEEP_JOB_S,
+    )
+
+
+def _request_digest(asked: Question) -> str:
+    known = ("" if asked.is_new else asked.ticket_id.hex, asked.text, asked.end_user or "", asked.email or "")
+    return hashlib.sha256(json.encode(known)).hexdigest()
+
+
+def _may_reach(principal: Principal) -> None:
+    if SCOPE_SUPPORT not in principal.scopes:
+        principal.require(SCOPE_INFERENCE)
+
+
+def _is_shown(principal: Principal, ticket: Ticket, token: str | None) -> bool:
+    """A key that stands in a web page is everybody's: what it may see is what it has the token of."""
+    if SCOPE_INFERENCE in principal.scopes:
+        return True
+    known = ticket.token
+    return token is not None and known is not None and secrets.compare_digest(_digest(token), known)
+
+
+def _judged(thread: Thread, name: str | None) -> UUID:
+    """The message that feedback is on. Raises NotFound, Conflict."""
+    given = None if name is None else message_id_of(name)
+    said = [each for each in thread.messages if each.role != "user" and (name is None or each.id == given)]
+    if said:
+        return said[-1].id
+    if name is not None:
+        raise NotFound("The ticket has no such answer.")
+    raise Conflict("Nothing is answered yet that could be judged.")
+
+
+def _page(found: Sequence[Ticket], limit: int) -> TicketPage:
+    more = len(found) > limit
+    return TicketPage(items=list(found[:limit]), cursor=ticket_name(found[limit - 1].id) if more else None)
+
+
+def _cursor(principal: Principal, cursor: str | None, limit: int) -> UUID | None:
+    principal.require(SCOPE_INFERENCE)
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidRequest(f"A page has 1 to {MAX_PAGE} items.", param="limit")
+    found = None if cursor is None else ticket_id_of(cursor)
+    if cursor is not None and found is None:
+        raise InvalidRequest("This is not a cursor.", param="cursor")
+    return found
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _there(thread: Thread | None) -> Thread:
+    """Raises NotFound: it was deleted meanwhile."""
+    if thread is None:
+        raise _no_such_ticket()
+    return thread
+
+
+def _no_such_ticket() -> NotFound:
+    return NotFound("There is no such support ticket.")
+
+
+def _full() -> Conflict:
+    return Conflict(f"A ticket holds at most {MAX_MESSAGES} messages. Open another one.")
