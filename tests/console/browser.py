@@ -80,6 +80,18 @@ class Browser:
         )
         return self.page
 
+    async def upload(self, action: str, *files: tuple[str, bytes]) -> Page:
+        """Fills the file field of the form of the page that is open, and sends it."""
+        form = self.page.form(action)
+        self.response = await self.client.post(
+            action,
+            data=form.fields,
+            files=[("file", each) for each in files] or [("file", ("", b""))],
+            headers={"origin": str(self.client.base_url).rstrip("/"), "sec-fetch-site": "same-origin"},
+            follow_redirects=True,
+        )
+        return self.page
+
     async def sign_up(self, login: str = "ann", tenant_name: str = "Acme") -> str:
         """The new tenant's first key."""
         await self.open("/")

@@ -20,6 +20,7 @@ from tenfold.assistant.types import CallSummary, FromCache, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.console.fake import FakeSlo, FakeTargets, FakeUsage
+from tenfold.console.fake_knowledge import FakeKnowledge
 from tenfold.console.services import (
     ConsoleServices,
     FlagServices,
@@ -102,6 +103,7 @@ class FakeConsole:
     tenants: Tenants
     keyring: Keyring
     searcher: FakeSearcher
+    knowledge: FakeKnowledge
     usage: FakeUsage
     switches: FakeSwitches
     recorder: FakeRecorder
@@ -189,6 +191,7 @@ async def fake_console(
     accounts = Accounts(rows, cheap_passwords(), clock)
     searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
     switches, recorder, slo, targets = FakeSwitches(), FakeRecorder(), FakeSlo(), FakeTargets()
+    knowledge = FakeKnowledge()
     route = _support_route()
     budget_rows = FakeBudgetRows(clock)
     budgets, limits = Budgeting(budget_rows, BudgetAdmin(budget_rows, clock)), LimitAdmin(FakeLimitRows(), clock)
@@ -227,6 +230,7 @@ async def fake_console(
             usage=usage,
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
+            knowledge=knowledge,
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
             flags=FlagServices(admin=flags, values=Flags(flag_book)),
             tickets=tickets,
@@ -248,6 +252,7 @@ async def fake_console(
             tenants=tenants,
             keyring=keyring,
             searcher=searcher,
+            knowledge=knowledge,
             usage=usage,
             switches=switches,
             recorder=recorder,

@@ -19,6 +19,7 @@ from tenfold.console.flags_api import flag_api_routes
 from tenfold.console.health_api import health_api_routes
 from tenfold.console.jobs_api import dead_letter_api_routes, job_api_routes
 from tenfold.console.keys import key_routes
+from tenfold.console.knowledge import knowledge_routes
 from tenfold.console.limits_api import limit_api_routes
 from tenfold.console.ofrep import ofrep_routes
 from tenfold.console.problems import (
@@ -32,7 +33,7 @@ from tenfold.console.problems import (
 )
 from tenfold.console.reports_api import ReportService, reports_routes
 from tenfold.console.schedules_api import schedule_api_routes
-from tenfold.console.security import SafeReplies
+from tenfold.console.security import MAX_BODY_BYTES, SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
 from tenfold.console.slo_api import slo_api_routes
@@ -59,6 +60,10 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
     for routes in (account_routes, asking_routes, key_routes, usage_routes, docs_routes):
         app.include_router(routes(site))
     app.include_router(api_routes(services))
+    larger: dict[str, int] = {}
+    if services.knowledge is not None:
+        app.include_router(knowledge_routes(site, services.knowledge))
+        larger["/knowledge"] = services.knowledge.max_upload_bytes + MAX_BODY_BYTES
     if services.money is not None:
         app.include_router(budget_routes(site, services.money))
         app.include_router(budget_api_routes(services, services.money))
@@ -81,7 +86,7 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(ofrep_routes(services, services.flags.values))
     if reports is not None:
         app.include_router(reports_routes(services, reports))
-    _add_error_handlers(app, site)
+    _add_error_handlers(app, site, larger)
     _describe_problems(app)
     return app
 
@@ -98,7 +103,7 @@ def _describe_problems(app: FastAPI) -> None:
     app.openapi = with_problems  # type: ignore[method-assign]
 
 
-def _add_error_handlers(app: FastAPI, site: Site) -> None:
+def _add_error_handlers(app: FastAPI, site: Site, larger: dict[str, int]) -> None:
     def shown(request: Request, status: int, code: str, message: str, headers: dict[str, str] | None) -> Response:
         if request.url.path.startswith(API_PREFIXES):
             return problem_response(request, status, code, message, headers=headers)
@@ -127,4 +132,4 @@ def _add_error_handlers(app: FastAPI, site: Site) -> None:
     def on_crash(request: Request) -> Response:
         return shown(request, 500, "internal_error", CRASHED, None)
 
-    app.add_middleware(SafeReplies, on_crash=on_crash)
+    app.add_middleware(SafeReplies, on_crash=on_crash, larger=larger)

@@ -30,6 +30,17 @@ def answer_html(text: str, sources: frozenset[int]) -> str:
     return str(parser.renderer.render(tokens, parser.options, {}))
 
 
+def quoted_html(text: str) -> str:
+    """A piece of a document that somebody uploaded, to be shown inside a page: headings below the page's own."""
+    parser = _parser().disable(["link", "image", "autolink", "reference"])
+    tokens = parser.parse(text)
+    _without_styles(tokens)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    return _scrollable(str(parser.renderer.render(tokens, parser.options, {})))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """A documentation page. `sections`: where each heading begins in the source (characters), and its anchor."""
@@ -58,9 +69,12 @@ def document(text: str, slug: str) -> Document:
                 title = heading
         elif token.type == "inline":
             token.children = list(_for_pages(token.children or (), slug))
-    html = str(parser.renderer.render(tokens, parser.options, {}))
-    html = html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    html = _scrollable(str(parser.renderer.render(tokens, parser.options, {})))
     return Document(title=title, html=html, sections=tuple(sections))
+
+
+def _scrollable(html: str) -> str:
+    return html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
 
 
 def _parser() -> MarkdownIt:

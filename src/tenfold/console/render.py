@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from tenfold.console.services import ConsoleServices
-from tenfold.console.views import AnswerView, Frame, Page, cost, duration, sources
+from tenfold.console.views import AnswerView, Frame, Page, cost, duration, size, sources
 from tenfold.console.visitors import Visitor
 
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -50,7 +50,13 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"cost": cost, "duration": duration, "minute": _minute, "made_here": Markup}
+        self._templates.filters |= {
+            "cost": cost,
+            "duration": duration,
+            "minute": _minute,
+            "size": size,
+            "made_here": Markup,
+        }
         self._templates.globals |= {"asset": assets.url, "sources": sources}
 
     def page(self, request: Request, page: Page, visitor: Visitor | None, status: int = 200) -> HTMLResponse:
@@ -63,6 +69,7 @@ class Renderer:
             login=session.login if session else None,
             tenant_name=session.tenant_name if session else None,
             sign_up_open=self._services.sign_up_open,
+            has_knowledge=self._services.knowledge is not None,
             has_budgets=self._services.money is not None,
             has_status=self._services.health is not None,
         )

@@ -7,7 +7,8 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -24,10 +25,10 @@ MAX_BODY_BYTES = 64 * 1024  # the longest form holds a question of 2,000 charact
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "form-action 'self'; base-uri 'none'; frame-ancestors "
 )
 _HEADERS = {
-    "content-security-policy": _CONTENT_SECURITY_POLICY,
+    "content-security-policy": _CONTENT_SECURITY_POLICY + "'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",  # with no-referrer, browsers would send forms with `Origin: null`
@@ -38,13 +39,24 @@ _HEADERS = {
 _HSTS = "max-age=31536000"
 
 
-class SafeReplies:
-    """Around everything: a request id and the security headers on every reply, a limit on every body, HEAD for every
-    GET, and a reply also when a handler crashes."""
+def embeddable(request: Request, ancestors: Collection[str] | None = None) -> None:
+    """The reply to this request may be used by pages of other sites: as a script, say, or, with `ancestors`, in a frame
+    of these origins."""
+    request.state.embeddable = True
+    if ancestors is not None:
+        request.state.frame_ancestors = " ".join(["'self'", *sorted(ancestors)])
 
-    def __init__(self, app: ASGIApp, on_crash: Callable[[Request], Response]) -> None:
+
+class SafeReplies:
+    """Around everything: a request id and the security headers on every reply, a limit on every body (`larger`: of
+    paths where it is another than MAX_BODY_BYTES), HEAD for every GET, and a reply also when a handler crashes."""
+
+    def __init__(
+        self, app: ASGIApp, on_crash: Callable[[Request], Response], larger: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
         self._on_crash = on_crash
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +66,8 @@ class SafeReplies:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         try:
-            await self._app(scope, _limited(receive), reply.send)
+            most_bytes = self._larger.get(scope["path"], MAX_BODY_BYTES)
+            await self._app(scope, _limited(receive, most_bytes), reply.send)
         except Exception:  # the edge of the process: a bug is logged and becomes a 500, not a closed connection
             logger.exception("a page crashed", extra={"request_id": reply.request_id, "path": scope["path"]})
             if reply.begun:
@@ -65,7 +78,8 @@ class SafeReplies:
 class _Reply:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.begun = False
-        self.request_id: str = scope.setdefault("state", {}).setdefault("request_id", f"req_{uuid7().hex}")
+        self._state: dict[str, Any] = scope.setdefault("state", {})
+        self.request_id: str = self._state.setdefault("request_id", f"req_{uuid7().hex}")
         self._send = send
         self._no_body = scope["method"] == "HEAD"
         self._https = scope["scheme"] == "https"
@@ -76,6 +90,11 @@ class _Reply:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
+            if self._state.get("embeddable"):
+                headers["cross-origin-resource-policy"] = "cross-origin"
+            if ancestors := self._state.get("frame_ancestors"):
+                headers["content-security-policy"] = _CONTENT_SECURITY_POLICY + ancestors
+                del headers["x-frame-options"]  # it knows no list of origins
             headers.setdefault("cache-control", "no-store")
             headers["x-request-id"] = self.request_id
             if self._https:
@@ -85,15 +104,15 @@ class _Reply:
         await self._send(message)
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, most_bytes: int) -> Receive:
     size = 0
 
     async def limited_receive() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MAX_BODY_BYTES:
-            raise HTTPException(413, f"A request here has at most {MAX_BODY_BYTES // 1024} KiB.")
+        if size > most_bytes:
+            raise HTTPException(413, f"A request here has at most {most_bytes // 1024} KiB.")
         return message
 
     return limited_receive
@@ -152,11 +171,11 @@ def form_token(cookie: str) -> str:
 def check_form(request: Request, cookie: str, presented: str) -> None:
     """Raises PermissionDenied for a form that another site made (OWASP: token bound to the session, and the origin)."""
     fits = hmac.compare_digest(form_token(cookie).encode(), presented.encode("utf-8", "surrogatepass"))
-    if not cookie or not fits or not _same_origin(request):
+    if not cookie or not fits or not same_origin(request):
         raise PermissionDenied("This form has expired or was not sent from here. Please go back and try again.")
 
 
-def _same_origin(request: Request) -> bool:
+def same_origin(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("origin")

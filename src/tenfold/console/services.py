@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
 from tenfold.assistant.types import Answer, AskEvent
+from tenfold.console.knowledge_services import KnowledgeService
 from tenfold.core.call import CacheState, Status
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
@@ -402,8 +403,8 @@ EXAMPLE_QUESTIONS = (
 @dataclass(frozen=True, kw_only=True)
 class ConsoleServices:
     """`model` is the one the snippets name; `public_url` stands in them instead of the address of the request;
-    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold. Without `money` no Budgets page,
-    without `health` no Status page."""
+    `secure_cookies` marks cookies Secure also where TLS ends before Tenfold. Without `knowledge` no Knowledge page,
+    without `money` no Budgets page, without `health` no Status page."""
 
     accounts: AccountService
     keys: KeyService
@@ -412,6 +413,7 @@ class ConsoleServices:
     usage: UsageService
     documentation: DocumentationService
     model: str
+    knowledge: KnowledgeService | None = None
     money: MoneyServices | None = None
     flags: FlagServices | None = None
     tickets: TicketService | None = None

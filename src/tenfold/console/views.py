@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from tenfold.access.types import ApiKey
 from tenfold.assistant.types import AnswerEnd, CallSummary, Citation
+from tenfold.console.knowledge_services import KnowledgeCounts, KnowledgeFile
 from tenfold.console.markdown import answer_html
 from tenfold.console.services import DaySpend, DocEntry, DocPage, ReceiptLine
 from tenfold.core.money import format_usd
@@ -24,6 +25,9 @@ class Frame:
     login: str | None = None
     tenant_name: str | None = None
     sign_up_open: bool = True
+    has_knowledge: bool = False
+    has_support: bool = False
+    has_cache: bool = False
     has_budgets: bool = False
     has_status: bool = False
 
@@ -225,6 +229,51 @@ class StatusPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KnowledgePage:
+    """`counts` are of all files, those of other pages included; `max_bytes` of one upload."""
+
+    template: ClassVar[str] = "knowledge.html"
+    title: str = "Knowledge"
+    files: list[KnowledgeFile]
+    cursor: str | None
+    counts: KnowledgeCounts
+    first_page: bool
+    max_bytes: int
+    error: FormError | None = None
+
+    @property
+    def summary(self) -> str:
+        counts = self.counts
+        told = [f"{counts.completed} {'document' if counts.completed == 1 else 'documents'} to answer from"]
+        told += [f"{counts.in_progress} being read"] if counts.in_progress else []
+        told += [f"{counts.failed} could not be read"] if counts.failed else []
+        return ", ".join(told) + "."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Of a document, rendered. `page`: the number of the page that begins here."""
+
+    html: str
+    page: int | None
+    is_cited: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacePage:
+    """A part of a document, numbered from 1; `page` is the one that the cited characters begin on."""
+
+    template: ClassVar[str] = "place.html"
+    title: str
+    file: KnowledgeFile
+    pieces: list[Piece]
+    part: int
+    parts: int
+    page: int | None
+    is_cited: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class DocsPage:
     template: ClassVar[str] = "docs.html"
     entries: list[DocEntry]
@@ -252,7 +301,19 @@ class ErrorPage:
     message: str
 
 
-Page = FrontPage | LoginPage | AskPage | KeysPage | UsagePage | BudgetsPage | StatusPage | DocsPage | ErrorPage
+Page = (
+    FrontPage
+    | LoginPage
+    | AskPage
+    | KnowledgePage
+    | PlacePage
+    | KeysPage
+    | UsagePage
+    | BudgetsPage
+    | StatusPage
+    | DocsPage
+    | ErrorPage
+)
 
 
 def answer_view(text: str, end: AnswerEnd) -> AnswerView:
@@ -278,6 +339,14 @@ def _model(call: CallSummary) -> str:
 
 def cost(cost_nano: int | None) -> str:
     return "price unknown" if cost_nano is None else f"{format_usd(cost_nano)} USD"
+
+
+def size(count: int) -> str:
+    """Of so many bytes."""
+    for unit, factor in (("MB", 1024 * 1024), ("KB", 1024)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}".replace(".0 ", " ")
+    return f"{count} bytes"
 
 
 def duration(milliseconds: int) -> str:

@@ -1,7 +1,10 @@
 """Who looks at a page, and the forms they send: the session behind the cookie, and the token their forms carry."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -55,6 +58,15 @@ class Visitors:
         cookie = visitor.token if visitor.session else self._cookies.visitor(request)
         check_form(request, cookie, fields.get("form_token", ""))
         return fields
+
+    @asynccontextmanager
+    async def upload(self, request: Request, visitor: Visitor, *, max_files: int) -> AsyncIterator[list[UploadFile]]:
+        """The files of a form that is ours, without the fields that were left empty. Raises PermissionDenied."""
+        async with request.form(max_files=max_files, max_fields=MAX_FIELDS) as form:
+            token = form.get("form_token", "")
+            cookie = visitor.token if visitor.session else self._cookies.visitor(request)
+            check_form(request, cookie, token if isinstance(token, str) else "")
+            yield [file for _, file in form.multi_items() if isinstance(file, UploadFile) and file.filename]
 
     def remember(self, request: Request, response: Response, visitor: Visitor) -> None:
         """So that the forms of the page just shown are known as this visitor's."""

@@ -23,6 +23,43 @@
     });
   }
 
+  for (const form of document.querySelectorAll("form[data-upload]")) {
+    form.addEventListener("submit", (event) => {
+      const files = [...form.querySelector("[type=file]").files];
+      const wrong = form.querySelector("[data-upload-error]");
+      const size = files.reduce((sum, file) => sum + file.size, 0);
+      if (size > Number(form.dataset.upload)) {
+        event.preventDefault();
+        wrong.textContent = "These files are too large to be sent at once. Send fewer, or smaller ones.";
+        wrong.hidden = false;
+        return;
+      }
+      form.querySelector("button").disabled = true;
+      form.querySelector("button").textContent = "Uploading…";
+    });
+  }
+
+  for (const part of document.querySelectorAll("[data-refresh]")) refresh(part);
+
+  // A part of the page is taken anew from the server until it no longer asks for that.
+  function refresh(part) {
+    const wait = Number(part.dataset.refresh);
+    if (!wait) return;
+    setTimeout(async () => {
+      try {
+        const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const fresh = page.getElementById(part.id);
+        if (response.ok && fresh && !part.contains(document.activeElement)) {
+          part.replaceWith(fresh);
+          refresh(fresh);
+          return;
+        }
+      } catch (error) { /* it is asked again */ }
+      refresh(part);
+    }, wait);
+  }
+
   async function ask(form, submitter) {
     const fields = new URLSearchParams(new FormData(form));
     if (submitter && submitter.name) {
