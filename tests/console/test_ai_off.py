@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tenfold.assistant.assistant import NO_MODEL, SWITCHED_OFF
+from tenfold.assistant.ending import NO_MODEL, SWITCHED_OFF
 from tenfold.core.errors import FeatureOff, UpstreamUnavailable
 from tenfold.core.sse import SseDecoder
 from tests.console.browser import Browser, key_on

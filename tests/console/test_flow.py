@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tenfold.access.accounts import IDLE
-from tenfold.assistant.assistant import NO_MODEL, NOT_ANSWERED
+from tenfold.assistant.ending import NO_MODEL, NOT_ANSWERED
 from tenfold.console.services import ReceiptLine
 from tenfold.core.errors import RateLimited, UpstreamUnavailable
 from tests.console.browser import PASSWORD, Browser, key_on

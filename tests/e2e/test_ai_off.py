@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from tenfold.assistant.assistant import NO_MODEL
+from tenfold.assistant.ending import NO_MODEL
 from tests.console.browser import Browser, key_on
 from tests.support.tenfold_process import TenfoldProcess
 from tests.support.upstream_server import eventually
