@@ -5,7 +5,7 @@ may be kept for longer than they are good, for whoever asks for a stale one by `
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from time import monotonic
 from uuid import UUID
 
@@ -32,6 +32,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     stored_s: float  # on the cache's clock
     degraded: tuple[Step, ...] = ()  # what it took to get it: the hit says so, too
     stale_only: bool = False  # kept for the day when nobody answers, and for nothing else
+    documents: frozenset[str] = frozenset()  # that it rests on: see core.call.Grounds
 
 
 class ExactCache:
@@ -48,6 +49,7 @@ class ExactCache:
     ) -> None:
         """`ttl_s`: so long `get` returns an answer; `stale_s`: so much longer `get_stale` does."""
         self._entries: OrderedDict[tuple[UUID, Hashable], tuple[Answer, int]] = OrderedDict()
+        self._grounded: dict[UUID, set[tuple[UUID, Hashable]]] = {}  # those of each tenant that rest on documents
         self._max_bytes = max_bytes
         self.max_entry_bytes = max_entry_bytes
         self._ttl_s = ttl_s
@@ -106,9 +108,10 @@ class ExactCache:
             self._drop(at)
         self._entries[at] = answer, size
         self.bytes += size
+        if answer.documents:
+            self._grounded.setdefault(tenant_id, set()).add(at)
         while self.bytes > self._max_bytes:
-            _, (_, oldest) = self._entries.popitem(last=False)
-            self.bytes -= oldest
+            self._drop(next(iter(self._entries)))
 
     def now(self) -> float:
         """The clock answers are stamped with, in seconds."""
@@ -121,8 +124,37 @@ class ExactCache:
             self._drop(at)
         return len(mine)
 
+    def grounded(self) -> list[UUID]:
+        """The tenants of whose answers some rest on documents."""
+        return list(self._grounded)
+
+    def documents(self, tenant_id: UUID) -> frozenset[str]:
+        """All that answers of this tenant rest on."""
+        mine = self._grounded.get(tenant_id, ())
+        return frozenset(document for at in mine for document in self._entries[at][0].documents)
+
+    def evict(self, tenant_id: UUID, ages_s: Mapping[str, float]) -> int:
+        """Drop the answers that rest on one of these documents and are older than the seconds beside it; returns how
+        many."""
+        now = self._clock()
+        gone = [
+            at
+            for at in self._grounded.get(tenant_id, ())
+            for answer in (self._entries[at][0],)
+            if any(now - answer.stored_s >= ages_s[each] for each in answer.documents if each in ages_s)
+        ]
+        for at in gone:
+            self._drop(at)
+        return len(gone)
+
     def _is_good(self, answer: Answer) -> bool:
         return not answer.stale_only and self._clock() - answer.stored_s <= self._ttl_s
 
     def _drop(self, at: tuple[UUID, Hashable]) -> None:
-        self.bytes -= self._entries.pop(at)[1]
+        answer, size = self._entries.pop(at)
+        self.bytes -= size
+        if answer.documents:
+            mine = self._grounded[at[0]]
+            mine.discard(at)
+            if not mine:
+                del self._grounded[at[0]]

@@ -1,5 +1,6 @@
 """What the semantic cache knows of a scope, and what it decides of a question. Pure values."""
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -12,7 +13,10 @@ Kind = Literal["hit", "check", "miss"]
 """`check`: it would have been a hit, and the model is asked all the same, to see whether it would have been right."""
 
 Why = Literal["empty", "far", "guard", "neighbours", "uncertain", "bound", "off", "documents", "sampled", "ok"]
-"""Why a question was not answered from the cache; `ok`: it was."""
+"""Why a question was not answered from the cache; `ok`: it was. `empty`: there is no entry. `far`: none is near.
+`documents`: those near rest on other documents. `guard`: those near state something else. `neighbours`: those near have
+different answers. `uncertain`: less certain than the bound asks for. `bound`: not yet known to keep the bound. `off`:
+known to break it. `sampled`: it would have been a hit."""
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -20,31 +24,42 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     id: UUID
     question: str
-    vector: tuple[float, ...]  # of length 1
+    vector: Sequence[float]  # of length 1
     answer_id: UUID
-    answer: str  # its text, for comparing
+    answer: str = ""  # its text, for comparing
     documents: frozenset[str] = frozenset()
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """`entry` is the candidate where there was one; `probability` that its answer serves; `bound` on the share of
-    false hits of the scope, as it stands."""
+    """`entry` is the candidate where there was one; `probability` that its answer serves, as the scope guesses it;
+    `bound` on the share of false hits of the scope, as it stands. `rivals` are the entries with whose answers a fresh
+    one is to be compared, the candidate first, each of another answer."""
 
     kind: Kind
     why: Why
     entry: UUID | None = None
     probability: float = 0.0
     bound: float = 1.0
+    score: float = 0.0
+    rivals: tuple[UUID, ...] = ()
+    rival_answers: tuple[UUID, ...] = ()  # their answer ids
 
 
 class Observation(Struct, frozen=True, kw_only=True):
     """A question with a candidate, whose fresh answer was compared with the candidate's: what the scope learns from.
-    Kept as rows, and learnt by every process in their order."""
+    Kept as rows, and learnt by every process, in any order."""
 
     kind: Literal["check", "miss"]
     score: float  # what the decision went by
     verdict: Verdict
-    weight: float = 1.0  # one over the probability with which it was looked at
+
+
+class Learned(Struct, frozen=True, kw_only=True):
+    """`observation` is None where there was no candidate; `answer_id` is the one that a fresh answer was found to be,
+    None when it is none of those known."""
+
+    observation: Observation | None = None
+    answer_id: UUID | None = None
 
 
 class ScopeStatus(Struct, frozen=True, kw_only=True):
