@@ -82,7 +82,7 @@ async def test_a_changed_document_is_replaced_whole(library: Library, tenant: Te
 
 
 async def test_what_changes_is_told_and_what_does_not_is_not(library: Library, store: Store, tenant: TenantId) -> None:
-    async def told() -> str | None:
+    async def told() -> Any:
         async with store.tenant(tenant) as tx:
             return await tx.fetchval(
                 "SELECT changed_xid::text FROM tenant_changes WHERE topic = $1 AND tenant_id = $2",

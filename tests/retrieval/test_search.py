@@ -35,11 +35,11 @@ def bm25(query: str) -> dict[str, float]:
     scores = {}
     for name, counts in documents.items():
         score = 0.0
-        for term in set(query.split()):
+        for term, asked in Counter(query.split()).items():
             holding = sum(term in other for other in documents.values())
             weight = math.log(1 + (len(documents) - holding + 0.5) / (holding + 0.5))
             norm = K1 * (1 - B + B * counts.total() / average)
-            score += weight * counts[term] * (K1 + 1) / (counts[term] + norm)
+            score += asked * weight * counts[term] * (K1 + 1) / (counts[term] + norm)
         if score:
             scores[name] = score
     return scores
@@ -53,7 +53,8 @@ async def test_scores_are_those_of_the_formula(library: Library, store: Store, t
         assert kb is not None
         average = kb["term_total"] / kb["chunk_count"]
         figures = (float(kb["chunk_count"]), average, K1, B, 10)
-        rows = await tx.fetch(queries.SEARCH_WORDS, tenant, kb["id"], query, *figures)
+        statement = queries.SEARCH_WORDS.format(allowed="", among="true")
+        rows = await tx.fetch(statement, tenant, kb["id"], query, *figures)
         names = {
             row["number"]: row["document_id"]
             for row in await tx.fetch("SELECT number, document_id FROM chunks WHERE tenant_id = $1", tenant)

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
-from uuid import UUID
 
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
+from tenfold.retrieval.index.sets import tidy
+from tenfold.retrieval.index.words import discard_words, renew_words
 from tenfold.retrieval.lease import KnowledgeBase, Lease
 from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.prepare import Prepared, cleaned, content_hash, indexed_words, prepare
@@ -19,7 +20,6 @@ from tenfold.store import Store, Transaction
 from tenfold.store.changes import tell_change
 
 _DOCUMENTS_PER_BATCH = 32
-_CHUNKS_PER_BATCH = 200
 
 
 async def ingest(
@@ -69,30 +69,14 @@ async def _writing(store: Store, tenant_id: TenantId, kb: str) -> AsyncIterator[
     async with store.tenant(tenant_id) as tx:
         found = await lease.hold(tx)
     try:
+        if found.next_words_set is not None:
+            await discard_words(lease)
         if found.analyzer != analyzer.VERSION:
-            await reindex(lease)
+            await renew_words(lease)
+        await tidy(lease)
         yield lease
     finally:
         await lease.release()
-
-
-async def reindex(lease: Lease) -> None:
-    """The inverted index anew from the chunks, which hold all it is made of. Searches find what is indexed so far."""
-    async with lease.store.tenant(lease.tenant_id) as tx:
-        kb = await lease.hold(tx)
-        await tx.execute(queries.DELETE_INDEX, lease.tenant_id, kb.id)
-    last, terms = -1, 0
-    while True:
-        async with lease.store.tenant(lease.tenant_id) as tx:
-            kb = await lease.hold(tx)
-            rows = await tx.fetch(queries.CHUNKS_AFTER, lease.tenant_id, kb.id, last, _CHUNKS_PER_BATCH)
-            if not rows:
-                await tx.execute(queries.SET_INDEXED, lease.tenant_id, kb.id, analyzer.VERSION, terms)
-                return
-            words = [indexed_words(row["title"], row["heading"], row["text"]) for row in rows]
-            numbers = [row["number"] for row in rows]
-            terms += await tx.fetchval(queries.INSERT_POSTINGS, lease.tenant_id, kb.id, numbers, words)
-            last = numbers[-1]
 
 
 async def _known_hashes(lease: Lease, ids: list[str]) -> dict[str, str]:
@@ -108,7 +92,7 @@ async def _replace(lease: Lease, prepared: Sequence[Prepared], known: dict[str, 
     async with lease.store.tenant(tenant_id) as tx:
         kb = await lease.hold(tx)
         old = [item.document.id for item in prepared if item.document.id in known]
-        gone_chunks, gone_terms = await _delete_chunks(tx, tenant_id, kb.id, old)
+        gone_chunks, gone_terms = await _delete_chunks(tx, tenant_id, kb, old)
         await tx.executemany(queries.PUT_DOCUMENTS, [(tenant_id, kb.id, *_document_row(item)) for item in prepared])
         new_chunks, new_terms = await _insert_chunks(tx, tenant_id, kb, prepared)
         await tx.execute(
@@ -125,7 +109,7 @@ async def _replace(lease: Lease, prepared: Sequence[Prepared], known: dict[str, 
 
 def _document_row(item: Prepared) -> tuple[Any, ...]:
     document = item.document
-    return document.id, item.hash, document.title, document.url, document.metadata
+    return document.id, item.hash, document.title, document.url, document.metadata, document.chunking, document.text
 
 
 async def _insert_chunks(
@@ -149,21 +133,21 @@ async def _insert_chunks(
         [chunk.end for _, _, chunk in chunks],
     )
     words = [indexed_words(item.document.title, chunk.heading, chunk.text) for item, _, chunk in chunks]
-    return len(chunks), await tx.fetchval(queries.INSERT_POSTINGS, tenant_id, kb.id, numbers, words)
+    return len(chunks), await tx.fetchval(queries.INSERT_POSTINGS, tenant_id, kb.words_set, numbers, words)
 
 
 async def _delete_chunks(
-    tx: Transaction, tenant_id: TenantId, kb_id: UUID, document_ids: Sequence[str]
+    tx: Transaction, tenant_id: TenantId, kb: KnowledgeBase, document_ids: Sequence[str]
 ) -> tuple[int, int]:
     """Returns the number of chunks and of their words."""
     if not document_ids:
         return 0, 0
-    rows = await tx.fetch(queries.OLD_CHUNKS, tenant_id, kb_id, list(document_ids))
+    rows = await tx.fetch(queries.OLD_CHUNKS, tenant_id, kb.id, list(document_ids))
     numbers = [row["number"] for row in rows]
     words = [indexed_words(row["title"], row["heading"], row["text"]) for row in rows]
-    terms = await tx.fetchval(queries.DELETE_POSTINGS, tenant_id, kb_id, numbers, words)
-    await tx.execute(queries.DELETE_VECTORS, tenant_id, kb_id, numbers)
-    await tx.execute(queries.DELETE_CHUNKS, tenant_id, kb_id, numbers)
+    terms = await tx.fetchval(queries.DELETE_POSTINGS, tenant_id, kb.words_set, numbers, words)
+    await tx.execute(queries.DELETE_VECTORS, tenant_id, kb.of_vectors, numbers)
+    await tx.execute(queries.DELETE_CHUNKS, tenant_id, kb.id, numbers)
     return len(rows), terms
 
 
@@ -173,7 +157,7 @@ async def _delete(lease: Lease, document_ids: Sequence[str]) -> int:
         ids = list(document_ids[start : start + _DOCUMENTS_PER_BATCH])
         async with lease.store.tenant(lease.tenant_id) as tx:
             kb = await lease.hold(tx)
-            chunks, terms = await _delete_chunks(tx, lease.tenant_id, kb.id, ids)
+            chunks, terms = await _delete_chunks(tx, lease.tenant_id, kb, ids)
             tag = await tx.execute(queries.DELETE_DOCUMENTS, lease.tenant_id, kb.id, ids)
             documents = int(tag.removeprefix("DELETE "))
             if documents:

@@ -1,4 +1,5 @@
-"""One process at a time changes the documents of a knowledge base, and one fills in its vectors. A lease has an expiry,
+"""One process at a time changes the documents of a knowledge base, one fills in its vectors, and one makes those of
+another embedder. A lease has an expiry,
 so that it outlives no dead process for long.
 """
 
@@ -14,22 +15,38 @@ from tenfold.store import Store, Transaction
 
 LEASE_S: Final = 60.0  # longer than the longest batch; a process that died is waited for no longer
 
-_DOES: Final = {"write": "changes", "embed": "embeds"}
+Purpose = Literal["write", "embed", "reembed"]
+
+_DOES: Final = {"write": "changes", "embed": "embeds", "reembed": "makes new vectors of"}
 
 
 class KnowledgeBase(Struct, frozen=True, kw_only=True):
-    """The row as it stands inside the transaction that locked it."""
+    """The row as it stands inside the transaction that locked it. Words and vectors stand under the ids of sets."""
 
     id: UUID
     analyzer: int
     next_chunk: int
-    embedder: str | None
+    chunk_count: int
+    embedder: str | None  # fingerprint of what made `vectors_set`
+    embedded: bool  # no chunk lacks its vector there
+    words_set: UUID
+    vectors_set: UUID
+    next_words_set: UUID | None  # in the making
+    next_vectors_set: UUID | None
+    next_embedder: str | None
+    discarded_words: list[UUID]  # sets whose rows are to be deleted
+    discarded_vectors: list[UUID]
+
+    @property
+    def of_vectors(self) -> list[UUID]:
+        """The sets in which a chunk may have a vector."""
+        return [self.vectors_set] if self.next_vectors_set is None else [self.vectors_set, self.next_vectors_set]
 
 
 class Lease:
     """Every transaction that writes calls `hold` first: it extends the lease, and locks the row until the commit."""
 
-    def __init__(self, store: Store, tenant_id: TenantId, name: str, purpose: Literal["write", "embed"]) -> None:
+    def __init__(self, store: Store, tenant_id: TenantId, name: str, purpose: Purpose) -> None:
         self.store = store
         self.tenant_id = tenant_id
         self.name = name
@@ -43,12 +60,7 @@ class Lease:
         row = await tx.fetchrow(self._take, self.tenant_id, self.name, self._holder, LEASE_S)
         if row is None:
             raise Conflict(self._busy, retry_after_s=LEASE_S)
-        return KnowledgeBase(
-            id=row["id"],
-            analyzer=row["analyzer"],
-            next_chunk=row["next_chunk"],
-            embedder=row["embedder"],
-        )
+        return KnowledgeBase(**{**row, "embedded": bool(row["embedded"])})
 
     async def create(self) -> None:
         """Makes the knowledge base when it does not exist yet."""

@@ -1,24 +1,27 @@
 """The knowledge bases of all tenants, as `app` wires them: one object with a store and an embedder."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tenfold.core.ids import TenantId
-from tenfold.retrieval import queries
+from tenfold.retrieval import documents, queries
+from tenfold.retrieval.embedders import embedders_of
 from tenfold.retrieval.embedding import embed_missing
+from tenfold.retrieval.index.vectors import reembed
 from tenfold.retrieval.ingest import delete, ingest
-from tenfold.retrieval.ports import Embedder, Recorder
+from tenfold.retrieval.ports import Embedder, Embedders, Recorder
 from tenfold.retrieval.search import search
-from tenfold.retrieval.types import IngestReport, KnowledgeStatus, Passage, SourceDocument
+from tenfold.retrieval.types import Filter, IngestReport, KnowledgeStatus, Passage, SourceDocument, StoredDocument
 from tenfold.store import Store
 
 
 class Library:
-    """`embedder` None: searches go by words alone. A knowledge base is made by its first document. `recorder` is told
-    how long the parts of each search took."""
+    """`embedder`: one for all tenants, each tenant's own, or None: searches go by words alone. A knowledge base is made
+    by its first document. `recorder` is told how long the parts of each search took."""
 
-    def __init__(self, store: Store, embedder: Embedder | None, recorder: Recorder | None = None) -> None:
+    def __init__(self, store: Store, embedder: Embedder | Embedders | None, recorder: Recorder | None = None) -> None:
         self._store = store
-        self._embedder = embedder
+        self._embedders = embedders_of(embedder)
         self._recorder = recorder
 
     async def ingest(
@@ -29,15 +32,52 @@ class Library:
 
     async def embed(self, tenant_id: TenantId, kb: str) -> int:
         """Fills in missing vectors; returns how many. See `embedding.embed_missing`."""
-        return 0 if self._embedder is None else await embed_missing(self._store, tenant_id, kb, self._embedder)
+        made = await embed_missing(self._store, tenant_id, kb, self._embedders)
+        return await self.reembed(tenant_id, kb) if made is None else made
+
+    async def reembed(self, tenant_id: TenantId, kb: str) -> int:
+        """Where the vectors are not of the wanted embedder: makes them beside, and switches. Returns how many. See
+        `index.vectors.reembed`."""
+        return await reembed(self._store, tenant_id, kb, self._embedders)
 
     async def delete(self, tenant_id: TenantId, kb: str, document_ids: Sequence[str]) -> int:
         """Returns how many documents there were. See `ingest.delete`."""
         return await delete(self._store, tenant_id, kb, document_ids)
 
-    async def search(self, tenant_id: TenantId, kb: str, query: str, k: int = 10) -> list[Passage]:
+    async def describe(self, tenant_id: TenantId, kb: str, document_id: str, metadata: dict[str, Any]) -> bool:
+        """See `documents.describe`."""
+        return await documents.describe(self._store, tenant_id, kb, document_id, metadata)
+
+    async def document(self, tenant_id: TenantId, kb: str, document_id: str) -> StoredDocument | None:
+        """As it is stored, with its text."""
+        return await documents.find(self._store, tenant_id, kb, document_id)
+
+    async def document_ids(self, tenant_id: TenantId, kb: str, *, limit: int) -> list[str]:
+        """The first ones, in their order."""
+        return await documents.ids(self._store, tenant_id, kb, limit=limit)
+
+    async def search(
+        self,
+        tenant_id: TenantId,
+        kb: str,
+        query: str,
+        k: int = 10,
+        *,
+        filters: Filter | None = None,
+        max_tokens: int | None = None,
+    ) -> list[Passage]:
         """See `search.search`."""
-        return await search(self._store, tenant_id, kb, query, k, embedder=self._embedder, recorder=self._recorder)
+        return await search(
+            self._store,
+            tenant_id,
+            kb,
+            query,
+            k,
+            filters=filters,
+            max_tokens=max_tokens,
+            embedders=self._embedders,
+            recorder=self._recorder,
+        )
 
     async def status(self, tenant_id: TenantId, kb: str) -> KnowledgeStatus:
         """All zero when there is no such knowledge base."""
@@ -49,7 +89,5 @@ class Library:
             documents=row["document_count"],
             chunks=row["chunk_count"],
             embedded=row["vectors"],
-            vectors_in_use=bool(
-                self._embedder is not None and row["embedded"] and row["embedder"] == self._embedder.fingerprint
-            ),
+            vectors_in_use=bool(row["embedded"] and self._embedders.named(tenant_id, row["embedder"]) is not None),
         )

@@ -3,7 +3,9 @@ it took.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
+
+from tenfold.core.ids import TenantId
 
 # Told of a tenant, in the same transaction, whenever a document of its knowledge bases comes, changes or goes.
 DOCUMENTS_TOPIC: Final = "documents"
@@ -25,6 +27,19 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector of length 1 for each text. Raises UpstreamError."""
+        ...
+
+
+@runtime_checkable
+class Embedders(Protocol):
+    """Of each tenant, who may be charged for what it embeds."""
+
+    def wanted(self, tenant_id: TenantId) -> Embedder | None:
+        """Makes new vectors. None: searches go by words alone."""
+        ...
+
+    def named(self, tenant_id: TenantId, fingerprint: str | None) -> Embedder | None:
+        """The one that made these vectors. None: it is not there any more."""
         ...
 
 

@@ -1,11 +1,14 @@
-"""The SQL of knowledge bases. Every statement names the tenant ($1) and the knowledge base ($2)."""
+"""The SQL of knowledge bases. Every statement names the tenant ($1) and the knowledge base ($2); the words and vectors
+stand under a set of the knowledge base, in their column kb_id: see migration 0023.
+"""
 
 from typing import Final
 
 # -- the knowledge base ------------------------------------------------------------------------
 
 FIND_KB: Final = """
-SELECT id, chunk_count, term_total, embedder, embedded_revision = revision AS embedded
+SELECT id, chunk_count, term_total, embedder, embedded_revision = revision AS embedded,
+       coalesce(words_set, id) AS words_set, coalesce(vectors_set, id) AS vectors_set
 FROM knowledge_bases WHERE tenant_id = $1 AND name = $2
 """
 
@@ -15,18 +18,22 @@ ON CONFLICT (tenant_id, name) DO NOTHING
 """
 
 STATUS: Final = """
-SELECT document_count, chunk_count, embedder, embedded_revision = revision AS embedded,
-       (SELECT count(*) FROM chunk_vectors v WHERE v.tenant_id = $1 AND v.kb_id = k.id) AS vectors
+SELECT document_count, chunk_count, embedder, embedded_revision = revision AS embedded, next_embedder,
+       (SELECT count(*) FROM chunk_vectors v
+        WHERE v.tenant_id = $1 AND v.kb_id = coalesce(k.vectors_set, k.id)) AS vectors,
+       (SELECT count(*) FROM chunk_vectors v WHERE v.tenant_id = $1 AND v.kb_id = k.next_vectors_set) AS next_vectors
 FROM knowledge_bases k WHERE tenant_id = $1 AND name = $2
 """
 
 # One process at a time: the row is the lease, and taking it again locks it for the rest of the transaction.
-# {purpose} is "write" or "embed".
+# {purpose} is "write", "embed" or "reembed".
 TAKE_LEASE: Final = """
 UPDATE knowledge_bases SET {purpose}_holder = $3, {purpose}_until = now() + make_interval(secs => $4)
 WHERE tenant_id = $1 AND name = $2
   AND ({purpose}_holder IS NULL OR {purpose}_holder = $3 OR {purpose}_until < now())
-RETURNING id, analyzer, next_chunk, embedder
+RETURNING id, analyzer, next_chunk, embedder, embedded_revision = revision AS embedded, chunk_count,
+    coalesce(words_set, id) AS words_set, coalesce(vectors_set, id) AS vectors_set,
+    next_words_set, next_vectors_set, next_embedder, discarded_words, discarded_vectors
 """
 
 DROP_LEASE: Final = """
@@ -42,7 +49,11 @@ WHERE tenant_id = $1 AND id = $2
 
 # -- documents and chunks ------------------------------------------------------------------------
 
-HASHES: Final = "SELECT id, hash FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id = ANY ($3::text[])"
+# A document whose text was not kept counts as changed, so that it is.
+HASHES: Final = """
+SELECT id, CASE WHEN text IS NULL THEN '' ELSE hash END AS hash
+FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id = ANY ($3::text[])
+"""
 
 ABSENT: Final = """
 SELECT id FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id <> ALL ($3::text[]) ORDER BY id
@@ -54,15 +65,19 @@ FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_i
 WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.document_id = ANY ($3::text[])
 """
 
-DELETE_VECTORS: Final = "DELETE FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2 AND number = ANY ($3::bigint[])"
+# $2 sets, those in the making included.
+DELETE_VECTORS: Final = """
+DELETE FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = ANY ($2::uuid[]) AND number = ANY ($3::bigint[])
+"""
 DELETE_CHUNKS: Final = "DELETE FROM chunks WHERE tenant_id = $1 AND kb_id = $2 AND number = ANY ($3::bigint[])"
 DELETE_DOCUMENTS: Final = "DELETE FROM documents WHERE tenant_id = $1 AND kb_id = $2 AND id = ANY ($3::text[])"
 
 PUT_DOCUMENTS: Final = """
-INSERT INTO documents (tenant_id, kb_id, id, hash, title, url, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO documents (tenant_id, kb_id, id, hash, title, url, metadata, chunking, text)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (tenant_id, kb_id, id) DO UPDATE
-SET hash = excluded.hash, title = excluded.title, url = excluded.url, metadata = excluded.metadata, updated_at = now()
+SET hash = excluded.hash, title = excluded.title, url = excluded.url, metadata = excluded.metadata,
+    chunking = excluded.chunking, text = excluded.text, updated_at = now()
 """
 
 INSERT_CHUNKS: Final = """
@@ -72,7 +87,7 @@ SELECT $1, $2, * FROM unnest($3::bigint[], $4::text[], $5::int[], $6::text[], $7
 
 # -- the inverted index ------------------------------------------------------------------------
 
-# $3 chunk numbers, $4 their words. Returns the number of words that count.
+# $2 the set, $3 chunk numbers, $4 their words. Returns the number of words that count.
 INSERT_POSTINGS: Final = """
 WITH counted AS (
     SELECT number, lexeme COLLATE "C" AS term, least(cardinality(positions), 255) AS frequency,
@@ -109,16 +124,10 @@ WITH counted AS (
 SELECT coalesce(sum(frequency), 0)::bigint FROM counted
 """
 
-DELETE_INDEX: Final = "DELETE FROM postings WHERE tenant_id = $1 AND kb_id = $2"
-
 CHUNKS_AFTER: Final = """
 SELECT c.number, d.title, c.heading, c.text
 FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
 WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.number > $3 ORDER BY c.number LIMIT $4
-"""
-
-SET_INDEXED: Final = """
-UPDATE knowledge_bases SET analyzer = $3, term_total = $4, revision = revision + 1 WHERE tenant_id = $1 AND id = $2
 """
 
 # -- vectors ------------------------------------------------------------------------
@@ -133,19 +142,20 @@ UNEMBEDDED: Final = """
 SELECT c.number, d.title, c.heading, c.text
 FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
 WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.number > $3 AND NOT EXISTS (
-    SELECT FROM chunk_vectors v WHERE v.tenant_id = $1 AND v.kb_id = $2 AND v.number = c.number)
+    SELECT FROM chunk_vectors v WHERE v.tenant_id = $1 AND v.kb_id = $5 AND v.number = c.number)
 ORDER BY c.number LIMIT $4
 """
 
-# Chunks may have gone while they were embedded. {type} is that of the column.
+# $5 is the set. Chunks may have gone while they were embedded. {type} is that of the column.
 INSERT_VECTOR: Final = """
 INSERT INTO chunk_vectors (tenant_id, kb_id, number, embedding)
-SELECT $1, $2, $3, $4::real[]::{type} WHERE EXISTS (
+SELECT $1, $5, $3, $4::real[]::{type} WHERE EXISTS (
     SELECT FROM chunks WHERE tenant_id = $1 AND kb_id = $2 AND number = $3)
 ON CONFLICT DO NOTHING
 """
 
-FORGET_VECTORS: Final = "DELETE FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2"
+# $2 is the set.
+HAS_VECTORS: Final = "SELECT EXISTS (SELECT FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2)"
 SET_EMBEDDER: Final = """
 UPDATE knowledge_bases SET embedder = $3, embedded_revision = NULL WHERE tenant_id = $1 AND id = $2
 """
@@ -153,18 +163,29 @@ SET_EMBEDDED: Final = "UPDATE knowledge_bases SET embedded_revision = revision W
 
 # -- search ------------------------------------------------------------------------
 
+# $2 is the set of words, or of vectors. What a filter leaves of the knowledge base {kb}, which is a parameter.
+# {condition} is of `filters.condition`.
+ALLOWED: Final = """allowed AS MATERIALIZED (
+    SELECT c.number FROM documents d
+    JOIN chunks c ON c.tenant_id = d.tenant_id AND c.kb_id = d.kb_id AND c.document_id = d.id
+    WHERE d.tenant_id = $1 AND d.kb_id = {kb} AND {condition}
+), """
+IS_ALLOWED: Final = "{number} IN (SELECT number FROM allowed)"
+
 # BM25 (Robertson and Zaragoza 2009). $3 the question's words, $4 chunks in all, $5 their average length, $6 k1, $7 b,
-# $8 how many. `share` is the part of the question's weight that the chunk holds.
+# $8 how many. A word that the question repeats counts as often (k3 without bound): nothing changes for short questions,
+# and of a long one its subject comes to the front. `share` is the part of the question's weight that the chunk holds.
+# {allowed} is "" or ALLOWED, {among} a condition on `entry >> 24`; weights are of all chunks, whatever the filter.
 SEARCH_WORDS: Final = """
-WITH asked AS (
-    SELECT lexeme COLLATE "C" AS term FROM unnest(to_tsvector('english', $3))
+WITH {allowed}asked AS (
+    SELECT lexeme COLLATE "C" AS term, cardinality(positions) AS frequency FROM unnest(to_tsvector('english', $3))
 ), held AS MATERIALIZED (
     SELECT p.term, p.entries FROM postings p
     WHERE p.tenant_id = $1 AND p.kb_id = $2 AND p.term = ANY (ARRAY (SELECT term FROM asked))
 ), weighed AS MATERIALIZED (
-    SELECT term, ln(1 + ($4::float8 - holding + 0.5) / (holding + 0.5)) AS weight
-    FROM (SELECT a.term, coalesce(sum(cardinality(h.entries)), 0)::float8 AS holding
-          FROM asked a LEFT JOIN held h ON h.term = a.term GROUP BY a.term) counted
+    SELECT term, frequency * ln(1 + ($4::float8 - holding + 0.5) / (holding + 0.5)) AS weight
+    FROM (SELECT a.term, a.frequency, coalesce(sum(cardinality(h.entries)), 0)::float8 AS holding
+          FROM asked a LEFT JOIN held h ON h.term = a.term GROUP BY a.term, a.frequency) counted
 )
 SELECT entry >> 24 AS number,
        sum(weight * (entry & 255) * ($6::float8 + 1) / (
@@ -172,15 +193,16 @@ SELECT entry >> 24 AS number,
        )) AS score,
        sum(weight) / (SELECT sum(weight) FROM weighed) AS share
 FROM held JOIN weighed USING (term), unnest(entries) entry
+WHERE {among}
 GROUP BY entry >> 24 ORDER BY score DESC, number LIMIT $8
 """
 
 # Exact: materialized, so that no index of a later day can turn it into an approximate scan that loses what the tenant's
-# filter leaves out (measured: recall 0.75).
+# filter leaves out (measured: recall 0.75). {among} is a condition on `number`.
 SEARCH_VECTORS: Final = """
-WITH near AS MATERIALIZED (
+WITH {allowed}near AS MATERIALIZED (
     SELECT number, embedding <=> $3::real[]::halfvec AS distance
-    FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2
+    FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2 AND {among}
 )
 SELECT number, 1 - distance AS cosine FROM near ORDER BY distance, number LIMIT $4
 """
@@ -191,7 +213,7 @@ SELECT number, embedding FROM chunk_vectors WHERE tenant_id = $1 AND kb_id = $2 
 """
 
 PASSAGES: Final = """
-SELECT c.number, c.document_id, d.hash, d.title, d.url, c.heading, c.text, c.span_start, c.span_end
+SELECT c.number, c.document_id, d.hash, d.title, d.url, d.metadata, c.heading, c.text, c.span_start, c.span_end
 FROM chunks c JOIN documents d ON d.tenant_id = c.tenant_id AND d.kb_id = c.kb_id AND d.id = c.document_id
 WHERE c.tenant_id = $1 AND c.kb_id = $2 AND c.number = ANY ($3::bigint[])
 """

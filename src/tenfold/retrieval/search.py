@@ -5,6 +5,7 @@ one knowledge base; no transaction is open while the question is embedded.
 from collections.abc import Sequence
 from operator import mul
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -12,9 +13,11 @@ from msgspec import Struct
 from tenfold.core.errors import UpstreamError
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
+from tenfold.retrieval.filters import condition
 from tenfold.retrieval.fusion import Ranked, WordHit, fuse
-from tenfold.retrieval.ports import Embedder, Recorder
-from tenfold.retrieval.types import Passage
+from tenfold.retrieval.ports import Embedder, Embedders, Recorder
+from tenfold.retrieval.select import select
+from tenfold.retrieval.types import Filter, Passage
 from tenfold.store import ReadTransaction, Row, Store
 
 K1 = 1.2
@@ -22,6 +25,7 @@ B = 0.75
 CANDIDATES = 100  # of each leg
 MAX_QUERY_CHARS = 8_000
 MAX_RESULTS = 100
+_SPARE = 10  # passages read beyond what is asked for, in the place of those that say what a better one does
 
 
 class _Base(Struct, frozen=True, kw_only=True):
@@ -30,6 +34,8 @@ class _Base(Struct, frozen=True, kw_only=True):
     average_length: float
     embedder: str | None
     embedded: bool
+    words: UUID  # the sets that are searched
+    vectors: UUID
 
 
 async def search(
@@ -39,13 +45,17 @@ async def search(
     query: str,
     k: int = 10,
     *,
-    embedder: Embedder | None = None,
+    filters: Filter | None = None,
+    max_tokens: int | None = None,
+    embedders: Embedders | None = None,
     recorder: Recorder | None = None,
 ) -> list[Passage]:
-    """The best `k` passages (at most 100), the best first; none when the knowledge base does not exist.
+    """The best `k` passages (at most 100), the best first; none when the knowledge base does not exist. `filters` is
+    applied before anything is ranked; `max_tokens` bounds the passages together. Of passages that say the same the
+    best is given.
 
-    The vector leg joins when every chunk has its vector of this embedder; when the embedder fails, the words alone
-    answer. Raises StoreUnavailable."""
+    The vector leg joins when every chunk has its vector of an embedder that is there; when it fails, the words alone
+    answer. Raises InvalidRequest (the filter), StoreUnavailable."""
     began = perf_counter()
     query = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode().replace("\x00", " ")
     async with store.tenant(tenant_id, readonly=True) as tx:
@@ -53,15 +63,33 @@ async def search(
     if base is None or base.chunks == 0:
         return []
     based = perf_counter()
+    embedder = None if embedders is None else embedders.named(tenant_id, base.embedder)
     vector = await _query_vector(base, query, embedder)
     embedded = perf_counter()
+    k = min(k, MAX_RESULTS)
     async with store.tenant(tenant_id, readonly=True) as tx:
-        by_words = await _search_words(tx, tenant_id, base, query)
+        by_words = await _search_words(tx, tenant_id, base, query, filters)
         found = perf_counter()
-        by_vectors = {} if vector is None else await _search_vectors(tx, tenant_id, base.id, vector, list(by_words))
+        by_vectors = {}
+        if vector is not None:
+            by_vectors = await _search_vectors(tx, tenant_id, base, vector, filters, list(by_words))
         unrelated = 0.0 if embedder is None else embedder.unrelated_cosine
-        best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: min(k, MAX_RESULTS)]
-        passages = await _passages(tx, tenant_id, base.id, best)
+        best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: k + _SPARE + k // 2]
+        passages = select(await _passages(tx, tenant_id, base.id, best), k, max_tokens)
+        again = await _base(tx, tenant_id, kb)
+    if again is not None and (again.words, again.vectors) != (base.words, base.vectors):
+        # Another set took over meanwhile, and the one that was searched may be half deleted.
+        return await search(
+            store,
+            tenant_id,
+            kb,
+            query,
+            k,
+            filters=filters,
+            max_tokens=max_tokens,
+            embedders=embedders,
+            recorder=recorder,
+        )
     if recorder is not None:
         recorder.took("search", based - began + found - embedded)
         recorder.took("retrieve", embedded - based + perf_counter() - found)
@@ -78,12 +106,14 @@ async def _base(tx: ReadTransaction, tenant_id: TenantId, kb: str) -> _Base | No
         average_length=max(1.0, row["term_total"] / max(1, row["chunk_count"])),
         embedder=row["embedder"],
         embedded=bool(row["embedded"]),
+        words=row["words_set"],
+        vectors=row["vectors_set"],
     )
 
 
 async def _query_vector(base: _Base, query: str, embedder: Embedder | None) -> list[float] | None:
     """None: the vector leg does not join."""
-    if embedder is None or not base.embedded or base.embedder != embedder.fingerprint or not query.strip():
+    if embedder is None or not base.embedded or not query.strip():
         return None
     try:
         vectors = await embedder.embed([query])
@@ -92,30 +122,50 @@ async def _query_vector(base: _Base, query: str, embedder: Embedder | None) -> l
     return vectors[0]
 
 
-async def _search_words(tx: ReadTransaction, tenant_id: TenantId, base: _Base, query: str) -> dict[int, WordHit]:
-    rows = await tx.fetch(
-        queries.SEARCH_WORDS,
-        tenant_id,
-        base.id,
-        analyzer.words(query),
-        float(base.chunks),
-        base.average_length,
-        K1,
-        B,
-        CANDIDATES,
-    )
+async def _search_words(
+    tx: ReadTransaction, tenant_id: TenantId, base: _Base, query: str, filters: Filter | None
+) -> dict[int, WordHit]:
+    figures = (float(base.chunks), base.average_length, K1, B, CANDIDATES)
+    among = _among(base.id, filters, "entry >> 24", first=9)
+    statement = queries.SEARCH_WORDS.format(allowed=among.allowed, among=among.sql)
+    rows = await tx.fetch(statement, tenant_id, base.words, analyzer.words(query), *figures, *among.values)
     return {row["number"]: WordHit(row["score"], row["share"]) for row in rows}
 
 
 async def _search_vectors(
-    tx: ReadTransaction, tenant_id: TenantId, kb_id: UUID, vector: Sequence[float], candidates: Sequence[int]
+    tx: ReadTransaction,
+    tenant_id: TenantId,
+    base: _Base,
+    vector: Sequence[float],
+    filters: Filter | None,
+    candidates: Sequence[int],
 ) -> dict[int, float]:
     """Cosines. Without pgvector only of the chunks that the words found."""
     if await tx.fetchval(queries.VECTOR_TYPE) == "halfvec":
-        rows = await tx.fetch(queries.SEARCH_VECTORS, tenant_id, kb_id, vector, CANDIDATES)
+        among = _among(base.id, filters, "number", first=5)
+        statement = queries.SEARCH_VECTORS.format(allowed=among.allowed, among=among.sql)
+        rows = await tx.fetch(statement, tenant_id, base.vectors, vector, CANDIDATES, *among.values)
         return {row["number"]: row["cosine"] for row in rows}
-    rows = await tx.fetch(queries.VECTORS_OF, tenant_id, kb_id, candidates)
+    rows = await tx.fetch(queries.VECTORS_OF, tenant_id, base.vectors, candidates)
     return {row["number"]: sum(map(mul, row["embedding"], vector)) for row in rows}
+
+
+class _Among(Struct, frozen=True, kw_only=True):
+    allowed: str
+    sql: str
+    values: list[Any]
+
+
+def _among(kb_id: UUID, filters: Filter | None, number: str, *, first: int) -> _Among:
+    """The parts of a statement that keep it to the chunks which the filter allows; `first` is its next parameter."""
+    if filters is None:
+        return _Among(allowed="", sql="true", values=[])
+    made = condition(filters, first=first + 1)
+    return _Among(
+        allowed=queries.ALLOWED.format(kb=f"${first}", condition=made.sql),
+        sql=queries.IS_ALLOWED.format(number=number),
+        values=[kb_id, *made.values],
+    )
 
 
 async def _passages(tx: ReadTransaction, tenant_id: TenantId, kb_id: UUID, best: Sequence[Ranked]) -> list[Passage]:
@@ -135,4 +185,5 @@ def _passage(row: Row, ranked: Ranked) -> Passage:
         span=(row["span_start"], row["span_end"]),
         score=ranked.score,
         relevance=ranked.relevance,
+        metadata=row["metadata"],
     )
