@@ -138,7 +138,7 @@ def test_what_a_request_wants_of_the_semantic_cache() -> None:
 
 def test_documents_are_named_with_their_versions() -> None:
     options = read_options({b"tenfold-documents": b"faq@3, guides/setup@e1f0 ,"})
-    assert options.grounds == Grounds(documents=frozenset({"faq@3", "guides/setup@e1f0"}))
+    assert options.grounds == Grounds(documents=frozenset({"/faq@3", "/guides/setup@e1f0"}))
     assert read_options({b"tenfold-documents": b" "}).grounds is None
     for value in (b"faq", b"@3", b"faq@", b"x" * 300 + b"@1", b",".join(b"d%d@1" % n for n in range(101))):
         assert refused(tenfold_documents=value).param == "Tenfold-Documents"

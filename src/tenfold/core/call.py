@@ -17,6 +17,7 @@ from tenfold.core.usage import Usage
 
 Operation = Literal["chat", "embeddings", "count_tokens"]
 CacheState = Literal["miss", "bypass", "hit", "coalesced"]  # coalesced: shared the call of an identical one in flight
+CacheLayer = Literal["memory", "valkey", "semantic"]
 Status = Literal["ok", "error", "cut", "cancelled"]
 Step = Literal["fallback", "restart", "hedge", "stale", "template", "queue", "repair", "escalate"]
 
@@ -62,7 +63,8 @@ class Peek(Protocol):
 
 class Grounds(Struct, frozen=True, kw_only=True):
     """What a call rests on, where its body holds more than a question. `documents` are those quoted in it, each as
-    "<knowledge base>/<document>@<version>": an answer that came of them does not outlive a change of any."""
+    "<knowledge base>/<document>@<version>", with nothing before the stroke where it is the client's own: an answer that
+    came of them does not outlive a change of any."""
 
     question: str | None = None  # None: the last message of the user
     documents: frozenset[str] = frozenset()
@@ -141,7 +143,10 @@ class Call:
     model: str = ""  # as the client named it
     stream: bool = False
     cache_state: CacheState = "bypass"
+    cache_layer: CacheLayer = "memory"  # that the hit came from
     cached_age_s: int = 0
+    cache_bound: float | None = None  # on the share of false hits where it was looked for by meaning, 0 to 1
+    cache_told: str = ""  # why it was or was not answered by meaning, for Tenfold-Explain: cache
     # 3 route
     route_told: str = ""  # which targets were chosen and why, for Tenfold-Explain: route
     # 5 call

@@ -175,7 +175,7 @@ def _documents(value: bytes | None) -> Grounds | None:
                 f"{shown} is a list of name@version, each of at most {_MAX_LABEL} printable characters: {name[:40]!r}.",
                 param=shown,
             )
-    return Grounds(documents=named) if named else None
+    return Grounds(documents=frozenset(f"/{name}" for name in named)) if named else None
 
 
 def _words(value: bytes | None, shown: str, known: frozenset[str]) -> frozenset[str]:

@@ -111,7 +111,9 @@ def _about(call: Call, limits: str | None = None) -> str:
     """What every reply says; `limits` are the lines of our own limits, where they are not those on the call."""
     cache: str = call.cache_state
     if cache == "hit":
-        cache = f"hit; layer=memory; age={call.cached_age_s}{'; stale' if 'stale' in call.degraded else ''}"
+        cache = f"hit; layer={call.cache_layer}; age={call.cached_age_s}{'; stale' if 'stale' in call.degraded else ''}"
+        if call.cache_layer == "semantic" and call.cache_bound is not None:
+            cache += f"; bound={call.cache_bound:.4f}"
     elif cache == "coalesced":
         cache = "hit; layer=coalesced"
     ids = request_id_lines(call.dialect, call.request_id)
@@ -120,6 +122,8 @@ def _about(call: Call, limits: str | None = None) -> str:
     more = ""
     if call.route_told:
         more = header_lines([("tenfold-route", call.route_told)])
+    if call.cache_told:
+        more += header_lines([("tenfold-cache-why", call.cache_told)])
     if call.degraded:
         more += _degraded(call)
     if call.carried or call.upstream_request_id or call.ignored:
