@@ -10,6 +10,17 @@ FileFault = Literal["unsupported_file", "invalid_file"]
 """The words of OpenAI's `last_error.code`: a kind of file that is not read, or one of a kind that is, and broken."""
 
 
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one file may take. `memory_bytes`: of the process that reads it, all that it maps; `cpu_s` of it; `wall_s`
+    until it is killed."""
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_chars: int = 10_000_000
+    memory_bytes: int = 1024 * 1024 * 1024
+    cpu_s: int = 60
+    wall_s: float = 120.0
+
+
 class Extracted(Struct, frozen=True, kw_only=True):
     """`text` is Markdown; `pages` are the characters of it at which each page begins, empty where a file has none."""
 
