@@ -16,6 +16,9 @@ from tenfold.app.budgeting import Budgeting
 from tenfold.app.upstreams import Unasked
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeRecorder, FakeSearcher, FakeSwitches
+from tenfold.assistant.tickets.fake import FakeOutcomes, FakeTicketRows
+from tenfold.assistant.tickets.handlers import SupportDesk
+from tenfold.assistant.tickets.types import KINDS as SUPPORT_KINDS
 from tenfold.assistant.types import CallSummary, FromCache, Hit
 from tenfold.console.app import create_console
 from tenfold.console.documentation import MarkdownDocumentation
@@ -104,6 +107,9 @@ class FakeConsole:
     keyring: Keyring
     searcher: FakeSearcher
     knowledge: FakeKnowledge
+    support: SupportDesk
+    support_rows: FakeTicketRows
+    outcomes: FakeOutcomes
     usage: FakeUsage
     switches: FakeSwitches
     recorder: FakeRecorder
@@ -204,7 +210,9 @@ async def fake_console(
         ceilings=Ceilings(),
         features={"helpdesk": Feature(name="helpdesk", steps=("stale", "template"))},
     )
-    work = Work({KIND, WEBHOOK, Sums.kind}, clock)
+    work = Work({KIND, WEBHOOK, Sums.kind, *SUPPORT_KINDS}, clock)
+    support_rows, outcomes = FakeTicketRows(clock), FakeOutcomes()
+    support = SupportDesk(support_rows, work.jobs, outcomes, clock)
     submissions = Submissions(work.jobs, [Sums()])
     jobs = JobServices(
         jobs=work.jobs, submissions=submissions, schedules=ScheduleAdmin(FakeScheduleRows(clock), submissions)
@@ -231,6 +239,7 @@ async def fake_console(
             documentation=MarkdownDocumentation(DOCUMENTS),
             model="offline-extractive",
             knowledge=knowledge,
+            support=support,
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
             flags=FlagServices(admin=flags, values=Flags(flag_book)),
             tickets=tickets,
@@ -253,6 +262,9 @@ async def fake_console(
             keyring=keyring,
             searcher=searcher,
             knowledge=knowledge,
+            support=support,
+            support_rows=support_rows,
+            outcomes=outcomes,
             usage=usage,
             switches=switches,
             recorder=recorder,

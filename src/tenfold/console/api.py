@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from tenfold.access.types import ApiKey
 from tenfold.assistant.types import AnswerEnd, Citation
-from tenfold.console.api_parts import MISSING, PROBLEMS, Body, bearer
+from tenfold.console.api_parts import MISSING, PROBLEMS, Body, Word, bearer
 from tenfold.console.asking import answer_stream, degraded_header
 from tenfold.console.services import ConsoleServices
 from tenfold.core.errors import PermissionDenied
@@ -50,6 +50,9 @@ class NewKeyBody(Body):
     name: str = Field(max_length=1000)
     scopes: list[str] = Field(default=[SCOPE_INFERENCE], max_length=20)
     expires_at: datetime | None = None
+    origins: list[Word] = Field(
+        default=[], max_length=20, description="Makes it a publishable key: the sites whose pages it may stand in."
+    )
 
 
 class KeyBody(BaseModel):
@@ -60,6 +63,7 @@ class KeyBody(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    origins: list[str] = Field(description="Of a publishable key: the sites whose pages it may stand in.")
 
 
 class CreatedKeyBody(KeyBody):
@@ -77,6 +81,7 @@ def api_routes(services: ConsoleServices) -> APIRouter:
 
     @routes.post("/ask", response_model=AnswerBody, tags=["assistant"], summary="Ask the documents")
     async def ask(body: AskBody, who: caller) -> Response:
+        who.require(SCOPE_INFERENCE)  # a publishable key asks by tickets, where it is slowed down
         if body.stream:
             return await answer_stream(services.assistant.ask(who, body.question), _end_as_json)
         answer = await services.assistant.answer(who, body.question)
@@ -96,7 +101,7 @@ def api_routes(services: ConsoleServices) -> APIRouter:
         who.require(SCOPE_KEYS)
         if not set(body.scopes) <= who.scopes:
             raise PermissionDenied("A key cannot give scopes it does not have.")
-        created = await services.keys.create_key(who.tenant_id, body.name, body.scopes, body.expires_at)
+        created = await services.keys.create_key(who.tenant_id, body.name, body.scopes, body.expires_at, body.origins)
         return CreatedKeyBody(**_fields(created.key), secret=created.secret)
 
     @routes.delete("/keys/{key_id}", tags=["keys"], summary="Revoke a key", responses=MISSING)
@@ -151,4 +156,5 @@ def _fields(key: ApiKey) -> dict[str, object]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "origins": sorted(key.origins),
     }

@@ -38,10 +38,13 @@ from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
 from tenfold.console.slo_api import slo_api_routes
 from tenfold.console.status import status_routes
+from tenfold.console.support import support_routes
+from tenfold.console.support_api import support_api_routes
 from tenfold.console.tickets_api import ticket_api_routes
 from tenfold.console.usage import usage_routes
 from tenfold.console.views import ErrorPage
 from tenfold.console.webhooks_api import webhook_api_routes
+from tenfold.console.widget import widget_routes
 from tenfold.core.errors import TenfoldError
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
@@ -64,6 +67,10 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
     if services.knowledge is not None:
         app.include_router(knowledge_routes(site, services.knowledge))
         larger["/knowledge"] = services.knowledge.max_upload_bytes + MAX_BODY_BYTES
+    if services.support is not None:
+        app.include_router(support_routes(site, services.support))
+        app.include_router(widget_routes(site, services.support))
+        app.include_router(support_api_routes(services, services.support))
     if services.money is not None:
         app.include_router(budget_routes(site, services.money))
         app.include_router(budget_api_routes(services, services.money))

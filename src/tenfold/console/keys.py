@@ -1,6 +1,7 @@
 """Routes of API keys: list, create, revoke. A secret is on the page that created it and on no other."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from tenfold.core.principal import (
     SCOPE_FLAGS,
     SCOPE_INFERENCE,
     SCOPE_KEYS,
+    SCOPE_SUPPORT,
     SCOPE_USAGE,
     SCOPE_WEBHOOKS,
 )
@@ -27,11 +29,13 @@ SCOPES = (
     (SCOPE_BUDGETS, "Set budgets and limits"),
     (SCOPE_FLAGS, "Set feature flags and switch features off"),
     (SCOPE_WEBHOOKS, "Set webhooks and read what they delivered"),
+    (SCOPE_SUPPORT, "Ask for support only: open tickets and follow them"),
     (SCOPE_APPROVE, "Approve calls above the cost ceiling"),
     (SCOPE_KEYS, "Create and revoke keys"),
 )
 LIFETIMES = (("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"))
 PAGE_SIZE = 20
+PER_MINUTE = 60  # calls of a publishable key, all its visitors together
 
 
 def key_routes(site: Site) -> APIRouter:
@@ -45,7 +49,9 @@ def key_routes(site: Site) -> APIRouter:
         cursor: str | None = None,
         created: CreatedKey | None = None,
         name: str = "",
+        origins: str = "",
         error: FormError | None = None,
+        error_of: Literal["key", "widget"] = "key",
     ) -> KeysPage:
         found = await services.keys.list_keys(session.principal.tenant_id, cursor=cursor, limit=PAGE_SIZE)
         return KeysPage(
@@ -58,6 +64,10 @@ def key_routes(site: Site) -> APIRouter:
             error=error,
             new_key=created.secret if created else None,
             snippets=site.snippets(request, created.secret) if created else None,
+            is_publishable=bool(created and created.key.origins),
+            origins=origins,
+            has_widget=services.support is not None,
+            error_of=error_of,
         )
 
     @routes.get("/keys")
@@ -85,6 +95,29 @@ def key_routes(site: Site) -> APIRouter:
         except InvalidRequest as error:
             refused = FormError(message=error.message, field=error.param)
             return site.show(request, await page(request, session, name=name, error=refused), visitor, error.status)
+        return site.show(request, await page(request, session, created=created), visitor)
+
+    @routes.post("/keys/widget")
+    async def create_publishable(request: Request) -> Response:
+        """A key for web pages, slowed down by a limit of its own, since everybody can use it."""
+        visitor = await site.visitors.visitor(request)
+        if visitor.session is None:
+            return see_other("/login")
+        fields = await site.visitors.form(request, visitor)
+        session, name, origins = visitor.session, fields.get("name", ""), fields.get("origins", "")
+        tenant_id = session.principal.tenant_id
+        try:
+            if not origins.split():
+                raise InvalidRequest("Name the site that it is to stand in.", param="origins")
+            created = await services.keys.create_key(tenant_id, name, [SCOPE_SUPPORT], origins=origins.split())
+        except InvalidRequest as error:
+            refused = FormError(message=error.message, field=error.param)
+            shown = await page(request, session, name=name, origins=origins, error=refused, error_of="widget")
+            return site.show(request, shown, visitor, error.status)
+        if services.money is not None:
+            await services.money.limits.create(
+                tenant_id, per="key", subject=str(created.key.id), measure="requests", amount=PER_MINUTE, window_s=60
+            )
         return site.show(request, await page(request, session, created=created), visitor)
 
     @routes.post("/keys/{key_id}/revoke")

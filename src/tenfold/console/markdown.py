@@ -19,14 +19,14 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 
 
-def answer_html(text: str, sources: frozenset[int]) -> str:
-    """`sources`: the numbers that have an entry `#source-n` below the answer."""
+def answer_html(text: str, sources: frozenset[int], anchor: str = "source") -> str:
+    """`sources`: the numbers that have an entry `#{anchor}-n` below the answer."""
     parser = _parser().disable(["link", "image", "autolink", "reference"])
     tokens = parser.parse(text)
     _without_styles(tokens)
     for token in tokens:
         if token.type == "inline":
-            token.children = [piece for child in token.children or () for piece in _with_marks(child, sources)]
+            token.children = [piece for child in token.children or () for piece in _with_marks(child, sources, anchor)]
     return str(parser.renderer.render(tokens, parser.options, {}))
 
 
@@ -93,14 +93,14 @@ def _plain_text(inline: Token) -> str:
     return "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
 
 
-def _with_marks(token: Token, sources: frozenset[int]) -> Sequence[Token]:
+def _with_marks(token: Token, sources: frozenset[int], anchor: str) -> Sequence[Token]:
     if token.type != "text" or not _MARK.search(token.content):
         return (token,)
     pieces: list[Token] = []
     for position, piece in enumerate(_MARK.split(token.content)):
         is_mark = position % 2 == 1
         if is_mark and int(piece) in sources:
-            link = f'<a class="mark" href="#source-{int(piece)}">[{int(piece)}]</a>'
+            link = f'<a class="mark" href="#{anchor}-{int(piece)}">[{int(piece)}]</a>'
             pieces.append(Token("html_inline", "", 0, content=link))
         else:
             pieces.append(Token("text", "", 0, content=f"[{piece}]" if is_mark else piece))

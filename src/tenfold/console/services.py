@@ -6,10 +6,11 @@ from datetime import date, datetime
 from typing import Any, Literal, Protocol
 
 from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
+from tenfold.assistant.tickets.ports import Support
 from tenfold.assistant.types import Answer, AskEvent
 from tenfold.console.knowledge_services import KnowledgeService
 from tenfold.core.call import CacheState, Status
-from tenfold.core.ids import TenantId
+from tenfold.core.ids import KeyId, TenantId
 from tenfold.core.principal import Principal
 from tenfold.health import State
 from tenfold.inference.explanation import Explanation, Inquiry
@@ -42,8 +43,15 @@ class KeyService(Protocol):
     """See tenfold.access.handlers.ApiKeys."""
 
     async def create_key(
-        self, tenant_id: TenantId, name: str, scopes: Iterable[str], expires_at: datetime | None = None
+        self,
+        tenant_id: TenantId,
+        name: str,
+        scopes: Iterable[str],
+        expires_at: datetime | None = None,
+        origins: Iterable[str] = (),
     ) -> CreatedKey: ...
+
+    async def key(self, tenant_id: TenantId, key_id: KeyId) -> ApiKey: ...
 
     async def list_keys(self, tenant_id: TenantId, *, cursor: str | None = None, limit: int = 20) -> Page[ApiKey]: ...
 
@@ -404,7 +412,8 @@ EXAMPLE_QUESTIONS = (
 class ConsoleServices:
     """`model` is the one the snippets name; `public_url` stands in them instead of the address of the request;
     `secure_cookies` marks cookies Secure also where TLS ends before Tenfold. Without `knowledge` no Knowledge page,
-    without `money` no Budgets page, without `health` no Status page."""
+    without `support` no Support page and no widget, without `money` no Budgets page, without `health` no Status
+    page."""
 
     accounts: AccountService
     keys: KeyService
@@ -414,6 +423,7 @@ class ConsoleServices:
     documentation: DocumentationService
     model: str
     knowledge: KnowledgeService | None = None
+    support: Support | None = None
     money: MoneyServices | None = None
     flags: FlagServices | None = None
     tickets: TicketService | None = None

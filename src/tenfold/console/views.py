@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from tenfold.access.types import ApiKey
 from tenfold.assistant.types import AnswerEnd, CallSummary, Citation
@@ -91,6 +91,8 @@ class AskPage:
 
 @dataclass(frozen=True, kw_only=True)
 class KeysPage:
+    """`new_key` is shown this once; `error` is of one of the two forms."""
+
     template: ClassVar[str] = "keys.html"
     title: str = "API keys"
     keys: list[ApiKey]
@@ -100,8 +102,12 @@ class KeysPage:
     lifetimes: tuple[tuple[str, str], ...]
     snippets: Snippets | None = field(default=None, repr=False)
     name: str = ""
+    origins: str = ""
     error: FormError | None = None
+    error_of: Literal["key", "widget"] = "key"
     new_key: str | None = field(default=None, repr=False)
+    is_publishable: bool = False
+    has_widget: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,19 +307,10 @@ class ErrorPage:
     message: str
 
 
-Page = (
-    FrontPage
-    | LoginPage
-    | AskPage
-    | KnowledgePage
-    | PlacePage
-    | KeysPage
-    | UsagePage
-    | BudgetsPage
-    | StatusPage
-    | DocsPage
-    | ErrorPage
-)
+class Page(Protocol):
+    """Any of them: what its template is called."""
+
+    template: ClassVar[str]
 
 
 def answer_view(text: str, end: AnswerEnd) -> AnswerView:
@@ -330,10 +327,10 @@ def _facts(end: AnswerEnd) -> list[tuple[str, str]]:
     facts = [("Latency", duration(end.latency_ms))]
     if end.call is None:
         return [("Cost", "no model was called"), *facts]
-    return [("Cost", cost(end.call.cost_nano)), *facts, ("Cache", end.call.cache), ("Model", _model(end.call))]
+    return [("Cost", cost(end.call.cost_nano)), *facts, ("Cache", end.call.cache), ("Model", model_name(end.call))]
 
 
-def _model(call: CallSummary) -> str:
+def model_name(call: CallSummary) -> str:
     return f"{call.model} ({call.provider})" if call.provider else call.model
 
 
