@@ -108,8 +108,6 @@ class StoreFiles:
         chunking: Chunking | None = None,
     ) -> list[NewFile]:
         """Files that may come into a store. Raises InvalidRequest, NotFound (no such file), StoreUnavailable."""
-        check_attributes(attributes or {})
-        check_chunking(chunking)
         if len(set(files)) != len(files):
             raise InvalidRequest("A file is named twice.", param="file_ids")
         found: list[NewFile] = []
@@ -126,6 +124,9 @@ class StoreFiles:
         self, principal: Principal, store: VectorStore, files: Sequence[NewFile], *, as_batch: UUID | None = None
     ) -> list[StoreFile]:
         """Raises InvalidRequest, NotFound (the store is gone), TooLarge, RateLimited, Overloaded, StoreUnavailable."""
+        for file in files:
+            check_attributes(file.attributes)
+            check_chunking(file.chunking)
         adding = Adding(principal=principal, store_id=store.id, job_id=uuid7(), files=tuple(files), batch_id=as_batch)
         put = await self._rows.put(adding, most=self._limits.max_files, most_bytes=self._limits.max_bytes)
         if put == "gone":
@@ -141,7 +142,7 @@ class StoreFiles:
             try:
                 await self._jobs.enqueue(job_of(principal, work, adding.job_id))
             except Exception:  # refused: then nothing was asked for
-                await self._rows.withdraw(store.tenant_id, store.id, adding.job_id)
+                await self._rows.withdraw(adding)
                 raise
         return put
 
@@ -208,6 +209,7 @@ class StoreFiles:
         writes to the store for so long), StoreUnavailable."""
         found = await self.find(tenant_id, store, file)
         kb = store_name(found.store_id)
+        await self._rows.release(tenant_id, found.store_id, found.file_id)
         await patiently(lambda: self._shelf.delete(tenant_id, kb, [found.public_id]))
         if not await self._rows.take_out(tenant_id, found.store_id, found.file_id):
             raise no_file(file, await self._store(tenant_id, store))

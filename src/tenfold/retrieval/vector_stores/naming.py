@@ -42,7 +42,7 @@ def page_of(found: list[_Item], place: Place) -> tuple[list[_Item], bool]:
     """Of what was found at `one_more(place)`: the page, and whether there is more. Before something it is the first one
     that is too many."""
     more = len(found) > place.limit
-    if more and place.after is None and place.before is not None:
+    if more and place.ends_there:
         return found[1:], True
     return found[: place.limit], more
 

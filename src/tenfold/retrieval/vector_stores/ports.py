@@ -69,7 +69,7 @@ class VectorStoreRows(Protocol):
         ...
 
     async def touch(self, tenant_id: TenantId, store_ids: Sequence[UUID]) -> None:
-        """They were used just now. To the minute, so that it is not a write a search."""
+        """They were used just now, if they were idle."""
         ...
 
     async def hide(self, tenant_id: TenantId, store_id: UUID) -> bool:
@@ -85,9 +85,9 @@ class VectorStoreRows(Protocol):
         have more than `most` files, or the tenant has `most_bytes` of text already; then nothing is changed."""
         ...
 
-    async def withdraw(self, tenant_id: TenantId, store_id: UUID, job_id: UUID) -> None:
+    async def withdraw(self, adding: Adding) -> None:
         """There will be no such job: of its files those that were not in the store before are not in it; the others
-        have failed. A batch of it is gone."""
+        have failed. Its batch is gone."""
         ...
 
     async def find_file(self, tenant_id: TenantId, store_id: UUID, file_id: UUID) -> StoreFile | None: ...
@@ -134,6 +134,10 @@ class VectorStoreRows(Protocol):
         self, tenant_id: TenantId, store_id: UUID, file_id: UUID, attributes: Attributes
     ) -> StoreFile | None: ...
 
+    async def release(self, tenant_id: TenantId, store_id: UUID, file_id: UUID) -> StoreFile | None:
+        """It is cancelled, whatever job is at it."""
+        ...
+
     async def take_out(self, tenant_id: TenantId, store_id: UUID, file_id: UUID) -> bool:
         """It is not in the store any more. False: nor was it before."""
         ...
@@ -151,7 +155,8 @@ class VectorStoreRows(Protocol):
     async def tenants_to_tidy(self) -> list[TenantId]: ...
 
     async def to_empty(self, tenant_id: TenantId, *, limit: int) -> list[ToEmpty]:
-        """Stores that were deleted or have expired, and are not empty yet."""
+        """Stores that were deleted or have expired, and are not empty yet; also knowledge bases that a job began again
+        after their store was deleted."""
         ...
 
     async def emptied(self, tenant_id: TenantId, store: ToEmpty) -> None:

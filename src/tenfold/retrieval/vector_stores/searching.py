@@ -56,7 +56,8 @@ class StoreSearch:
             if score >= question.threshold and (at not in best or best[at][2] < score):
                 best[at] = each
         told = await self._told(tenant_id, best.values())
-        await self._rows.touch(tenant_id, [store.id for store in found])
+        if idle := [store.id for store in found if store.idle]:
+            await self._rows.touch(tenant_id, idle)
         ranked = sorted(told, key=lambda one: -one.score)[: question.limit]
         return ranked if question.max_tokens is None else _within(ranked, question.max_tokens)
 

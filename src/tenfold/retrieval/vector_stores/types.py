@@ -5,7 +5,7 @@ public id ("file-...").
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -26,6 +26,8 @@ MAX_FOUND = 50
 MAX_TITLE = 256
 MAX_DESCRIPTION = 512
 MAX_EXPIRES_DAYS = 365
+
+_Read = TypeVar("_Read")
 
 StoreStatus = Literal["expired", "in_progress", "completed"]
 FileStatus = Literal["in_progress", "completed", "failed", "cancelled"]
@@ -84,6 +86,7 @@ class VectorStore(Struct, frozen=True, kw_only=True):
     last_active_at: datetime
     counts: FileCounts
     usage_bytes: int  # of the text of its files
+    idle: bool = False  # it was not used for a minute
 
     @property
     def public_id(self) -> str:
@@ -186,12 +189,36 @@ class StoreFilePage(Struct, frozen=True, kw_only=True):
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """A page of a list: after this one, or before that one, in this order."""
+    """A page of a list: after this one, or before that one, in this order. With `before` alone it is the page that ends
+    there."""
 
     after: UUID | None = None
     before: UUID | None = None
     ascending: bool = False
     limit: int = 20
+
+    @property
+    def ends_there(self) -> bool:
+        return self.before is not None and self.after is None
+
+    @property
+    def above(self) -> UUID | None:
+        """Only what is younger."""
+        return self.after if self.ascending else self.before
+
+    @property
+    def below(self) -> UUID | None:
+        """Only what is older."""
+        return self.before if self.ascending else self.after
+
+    @property
+    def upwards(self) -> bool:
+        """Whether it is to be read from the oldest on."""
+        return self.ascending != self.ends_there
+
+    def told(self, read: list[_Read]) -> list[_Read]:
+        """What was read so, in the order of the page."""
+        return read[::-1] if self.ends_there else read
 
 
 class Question(Struct, frozen=True, kw_only=True):

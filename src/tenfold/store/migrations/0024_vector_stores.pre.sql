@@ -101,6 +101,9 @@ BEGIN
         IF EXISTS (SELECT FROM vector_stores s WHERE s.tenant_id = tenant AND s.state = 'live' AND s.expires_at <= now())
            OR EXISTS (SELECT FROM vector_stores s
                       WHERE s.tenant_id = tenant AND s.state <> 'live' AND s.emptied_at IS NULL)
+           OR EXISTS (SELECT FROM knowledge_bases k
+                      WHERE k.tenant_id = tenant AND k.name LIKE 'vs\_%'
+                        AND NOT EXISTS (SELECT FROM vector_stores s WHERE s.tenant_id = tenant AND s.id = k.id))
            OR EXISTS (SELECT FROM vector_store_files f
                       WHERE f.tenant_id = tenant AND f.status = 'in_progress'
                         AND f.changed_at <= now() - interval '1 minute') THEN

@@ -1,0 +1,1 @@
+"""The routes `/v1/vector_stores` as OpenAI documents them."""

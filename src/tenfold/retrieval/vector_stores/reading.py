@@ -1,0 +1,212 @@
+"""The job that reads files into a store: their bytes become text, the text chunks and vectors; and what follows where
+that job was given up.
+
+However often and wherever it is begun anew, it goes on from what the rows say: they name the job whose turn a file is.
+"""
+
+import asyncio
+import logging
+from uuid import UUID
+
+from msgspec import json, structs
+
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, TenfoldError
+from tenfold.core.ids import TenantId
+from tenfold.inference.files.handlers import Files
+from tenfold.inference.files.types import file_name
+from tenfold.jobs.ports import JobContext, Jobs
+from tenfold.jobs.types import Result
+from tenfold.retrieval.chunker import leading_title
+from tenfold.retrieval.extract.types import Extracted, UnreadableFile
+from tenfold.retrieval.types import SourceDocument
+from tenfold.retrieval.vector_stores.file_handlers import job_of, patiently
+from tenfold.retrieval.vector_stores.ports import Reader, Shelf, VectorStoreRows
+from tenfold.retrieval.vector_stores.types import (
+    KIND,
+    KIND_DEAD,
+    FileError,
+    StoreFile,
+    StoreLimits,
+    ToRead,
+    store_name,
+)
+
+logger = logging.getLogger(__name__)
+
+POISON = "poison"  # the code of a job that several workers died with
+FILES_AT_ONCE = 25  # of one job; then another goes on, behind those that wait for the same store
+LARGE_BYTES = 8 * 1024 * 1024  # of these a process has one in memory
+_PATIENCE_S = 90.0  # the lease of a writer that died is over by then
+
+
+class ReadFiles:
+    """Implements `jobs.ports.Handler`. The input of the job is a `types.ToRead`."""
+
+    kind = KIND
+    after_death: str | None = KIND_DEAD
+
+    def __init__(
+        self,
+        rows: VectorStoreRows,
+        files: Files,
+        shelf: Shelf,
+        reader: Reader,
+        *,
+        limits: StoreLimits | None = None,
+        at_once: int = FILES_AT_ONCE,
+    ) -> None:
+        self._rows = rows
+        self._files = files
+        self._shelf = shelf
+        self._reader = reader
+        self._limits = limits or StoreLimits()
+        self._at_once = at_once
+        self._large = asyncio.Semaphore(1)
+
+    async def run(self, job: JobContext) -> Result:
+        """Raises StoreUnavailable, Overloaded (another writer is at the store), UpstreamError (the embedder)."""
+        work, principal = json.decode(job.work.input, type=ToRead), job.work.principal
+        now, later = work.file_ids[: self._at_once], work.file_ids[self._at_once :]
+        total = work.done + len(work.file_ids)
+        for number, file_id in enumerate(now, work.done):
+            await job.progress("reading", number, total)
+            await self._read(principal.tenant_id, work, file_id)
+        await job.progress("reading", work.done + len(now), total)
+        if not later:
+            return Result(output=json.encode({"files": total}))
+        rest = structs.replace(work, file_ids=later, done=work.done + len(now))
+        return Result(then=(job_of(principal, rest),))
+
+    async def _read(self, tenant_id: TenantId, work: ToRead, file_id: UUID) -> None:
+        file = await self._rows.begin(tenant_id, work.store_id, file_id, work.job_id)
+        if file is None:
+            await self._undo(tenant_id, work, file_id)
+            return
+        error, extracted = None, Extracted(text="")
+        try:
+            extracted = await self._extracted(tenant_id, file)
+            await self._ingest(file, extracted)
+        except UnreadableFile as unreadable:
+            error = FileError(code=unreadable.fault, message=unreadable.message)
+        except InvalidRequest as refused:
+            error = FileError(code="invalid_file", message=refused.message)
+        except TenfoldError as failed:
+            if failed.retryable:
+                raise
+            error = FileError(code="server_error", message=failed.message)
+        if error is not None:  # of an earlier version nothing is found any more, either
+            await self._forget(tenant_id, work.store_id, file_id)
+            logger.info("a file could not be read", extra={"file": file.public_id, "code": error.code})
+        ended = await self._rows.end(
+            tenant_id,
+            work.store_id,
+            file_id,
+            work.job_id,
+            error=error,
+            usage_bytes=len(extracted.text.encode()) if error is None else 0,
+            pages=extracted.pages if error is None else (),
+        )
+        if not ended:
+            await self._undo(tenant_id, work, file_id)
+
+    async def _extracted(self, tenant_id: TenantId, file: StoreFile) -> Extracted:
+        """Raises UnreadableFile, StoreUnavailable."""
+        try:
+            kept = await self._files.find(tenant_id, file.public_id)
+        except NotFound:
+            raise _gone(file) from None
+        if kept.bytes > self._limits.max_file_bytes:
+            raise UnreadableFile(
+                f"{file.filename} has {kept.bytes} bytes, and {self._limits.max_file_bytes} is the most that is read of"
+                " one file. Split it.",
+                "invalid_file",
+            )
+        if kept.bytes > LARGE_BYTES:
+            async with self._large:
+                extracted = await self._text(file, kept.bytes)
+        else:
+            extracted = await self._text(file, kept.bytes)
+        if not extracted.text.strip():
+            raise UnreadableFile(
+                f"There is no text in {file.filename}. Pages that are pictures need text recognition (OCR) first.",
+                "invalid_file",
+            )
+        return extracted
+
+    async def _text(self, file: StoreFile, size: int) -> Extracted:
+        data = bytearray()
+        try:
+            async for piece in self._files.content(file.tenant_id, file.file_id, size):
+                data += piece
+        except Conflict:
+            raise _gone(file) from None
+        return await self._reader.extract(bytes(data), filename=file.filename)
+
+    async def _ingest(self, file: StoreFile, extracted: Extracted) -> None:
+        tenant_id, kb = file.tenant_id, store_name(file.store_id)
+        document = SourceDocument(
+            id=file.public_id,
+            text=extracted.text,
+            title=extracted.title or leading_title(extracted.text) or file.filename,
+            metadata=dict(file.attributes),
+            chunking=file.chunking,
+        )
+        try:
+            await patiently(lambda: self._shelf.ingest(tenant_id, kb, [document]), patience_s=_PATIENCE_S)
+            await patiently(lambda: self._shelf.embed(tenant_id, kb), patience_s=_PATIENCE_S)
+        except Conflict as busy:
+            raise Overloaded(busy.message) from None
+
+    async def _undo(self, tenant_id: TenantId, work: ToRead, file_id: UUID) -> None:
+        """It is not this job's turn, or not any more. Of a file that was taken out meanwhile nothing stays; to a
+        store that is gone, tidying up sees."""
+        if await self._rows.find(tenant_id, work.store_id) is None:
+            return
+        file = await self._rows.find_file(tenant_id, work.store_id, file_id)
+        if file is not None and file.status in ("in_progress", "completed"):
+            return  # another job's, or read before this one was begun anew
+        await self._forget(tenant_id, work.store_id, file_id)
+
+    async def _forget(self, tenant_id: TenantId, store_id: UUID, file_id: UUID) -> None:
+        kb, document_id = store_name(store_id), file_name(file_id)
+        if await self._shelf.document(tenant_id, kb, document_id) is None:
+            return
+        try:
+            await patiently(lambda: self._shelf.delete(tenant_id, kb, [document_id]), patience_s=_PATIENCE_S)
+        except Conflict as busy:
+            raise Overloaded(busy.message) from None
+
+
+class BuryFiles:
+    """Implements `jobs.ports.Handler`: of a job that was given up the files that it had still to read have failed. But
+    where workers died with it, only the one it was at; another job reads the others."""
+
+    kind = KIND_DEAD
+    after_death: str | None = None
+
+    def __init__(self, rows: VectorStoreRows, jobs: Jobs) -> None:
+        self._rows = rows
+        self._jobs = jobs
+
+    async def run(self, job: JobContext) -> Result:
+        """The input of the job is the id of the one that was given up. Raises StoreUnavailable."""
+        tenant_id, dead_id = job.work.job.tenant_id, UUID(job.work.input.decode())
+        asked = await self._jobs.input(tenant_id, dead_id)
+        if asked is None:
+            return Result()  # discarded, or redriven: files that nobody reads any more are found by tidying up
+        work = json.decode(asked, type=ToRead)
+        dead = await self._jobs.get(tenant_id, dead_id)
+        if dead.error_code == POISON:
+            error = FileError(
+                code="server_error", message="Reading it broke off again and again. Try it in another format."
+            )
+            if await self._rows.fail(tenant_id, work.store_id, work.job_id, error, begun=True):
+                return Result(then=(job_of(job.work.principal, work),))
+        told = dead.error_message or "It could not be read just now. Add the file again."
+        error = FileError(code="server_error", message=told)
+        await self._rows.fail(tenant_id, work.store_id, work.job_id, error, begun=False)
+        return Result()
+
+
+def _gone(file: StoreFile) -> UnreadableFile:
+    return UnreadableFile(f"The file {file.public_id} was deleted before it was read.", "invalid_file")
