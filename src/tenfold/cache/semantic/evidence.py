@@ -1,0 +1,94 @@
+"""What a scope has seen of its own mistakes, and from which score on it may answer. Counts only: processes add theirs.
+
+A score is counted in the step it falls in. "Answers from this score on" is a rule; its trials are those of its scores
+that were compared, and it is certified when the upper bound on its share of false hits keeps the wanted one. Rules are
+tried from a strict one to laxer ones, and the first that is not certified ends it, so that trying many costs nothing
+(fixed-sequence testing: Angelopoulos et al., "Learn then Test", arXiv:2110.01052); several begin at once, and share
+alpha.
+"""
+
+from collections import deque
+from math import log
+
+from tenfold.cache.semantic.bound import log_evidence_above, upper_bound
+from tenfold.cache.semantic.types import Observation
+
+STEP = 0.5
+STEPS = 20  # scores from 9.5 up are alike
+_BEGINNINGS = (12, 8)  # steps
+_LAXEST = 1
+_RECENT = 200
+_ALARM = log(100.0)
+
+
+class Evidence:
+    def __init__(self, *, confidence: float, missed: float) -> None:
+        """`missed`: how often, at most, two answers that differ are not found to: the bound takes the worst of it."""
+        self._alpha = (1 - confidence) / len(_BEGINNINGS)
+        self._found = 1 - missed
+        self._trials = [0] * STEPS
+        self._false = [0] * STEPS
+        self._recent: deque[tuple[float, bool]] = deque(maxlen=_RECENT)
+        self._rules: dict[float, tuple[float, float]] = {}
+
+    def count(self, observation: Observation) -> None:
+        if observation.verdict == "unsure":
+            return  # a trial that says nothing: see `comparator` for why leaving it out keeps the bound sound
+        step = step_of(observation.score)
+        self._trials[step] += 1
+        self._false[step] += observation.verdict == "different"
+        self._recent.append((observation.score, observation.verdict == "different"))
+        self._rules.clear()
+
+    def rule(self, max_false_hits: float) -> tuple[float, float]:
+        """The score from which on to answer, and the bound on the share of false hits with it; infinity and 1.0 or the
+        lowest bound of any rule where none is certified."""
+        known = self._rules.get(max_false_hits)
+        if known is None:
+            known = self._rules[max_false_hits] = self._rule(max_false_hits)
+        return known
+
+    def _rule(self, max_false_hits: float) -> tuple[float, float]:
+        trials, false = _from_above(self._trials), _from_above(self._false)
+        lowest, best_step, best_bound = 1.0, STEPS, 1.0
+        for beginning in _BEGINNINGS:
+            for step in range(beginning, _LAXEST - 1, -1):
+                bound = min(1.0, upper_bound(false[step], trials[step], self._alpha) / self._found)
+                lowest = min(lowest, bound)
+                if bound > max_false_hits:
+                    break
+                if step < best_step:
+                    best_step, best_bound = step, bound
+        if best_step == STEPS:
+            return float("inf"), lowest
+        return best_step * STEP, best_bound
+
+    def probability(self, score: float) -> float:
+        """That an answer of this score serves: of the trials about it, those that did."""
+        step = step_of(score)
+        near = range(max(0, step - 1), min(STEPS, step + 2))
+        return 1 - (sum(self._false[at] for at in near) + 0.5) / (sum(self._trials[at] for at in near) + 1)
+
+    def why_off(self, max_false_hits: float) -> str:
+        """Empty as long as nothing says that the bound is broken even where the scope is most certain."""
+        trials, false = _from_above(self._trials), _from_above(self._false)
+        strictest = _BEGINNINGS[0]
+        if log_evidence_above(max_false_hits, false[strictest], trials[strictest]) > _ALARM:
+            return f"{false[strictest]} of the {trials[strictest]} surest hits that were compared would have been false"
+        lowest, _ = self.rule(max_false_hits)
+        recent = [wrong for score, wrong in self._recent if score >= lowest]
+        if log_evidence_above(max_false_hits, sum(recent), len(recent)) > _ALARM:
+            return f"{sum(recent)} of the last {len(recent)} hits that were compared would have been false"
+        return ""
+
+
+def step_of(score: float) -> int:
+    return max(0, min(STEPS - 1, int(score / STEP)))
+
+
+def _from_above(counts: list[int]) -> list[int]:
+    total, sums = 0, [0] * len(counts)
+    for at in range(len(counts) - 1, -1, -1):
+        total += counts[at]
+        sums[at] = total
+    return sums
