@@ -14,6 +14,7 @@ from tenfold.console.api_parts import Problem
 from tenfold.console.asking import asking_routes
 from tenfold.console.budgets import budget_routes
 from tenfold.console.budgets_api import budget_api_routes
+from tenfold.console.cache_api import cache_api_routes
 from tenfold.console.docs import docs_routes
 from tenfold.console.flags_api import flag_api_routes
 from tenfold.console.health_api import health_api_routes
@@ -86,6 +87,8 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(job_api_routes(services, services.jobs))
         app.include_router(dead_letter_api_routes(services, services.jobs))
         app.include_router(schedule_api_routes(services, services.jobs.schedules))
+    if services.cache is not None:
+        app.include_router(cache_api_routes(services, services.cache))
     if services.webhooks is not None:
         app.include_router(webhook_api_routes(services, services.webhooks))
     if services.flags is not None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
 from tenfold.assistant.tickets.ports import Support
 from tenfold.assistant.types import Answer, AskEvent
+from tenfold.console.cache_services import CacheServices
 from tenfold.console.knowledge_services import KnowledgeService
 from tenfold.core.call import CacheState, Status
 from tenfold.core.ids import KeyId, TenantId
@@ -429,6 +430,7 @@ class ConsoleServices:
     tickets: TicketService | None = None
     jobs: JobServices | None = None
     webhooks: WebhookServices | None = None
+    cache: CacheServices | None = None
     slo: SloService | None = None
     health: HealthServices | None = None
     version: str = ""

@@ -28,6 +28,7 @@ from tenfold.inference.output.expected import Expected
 from tenfold.inference.policy import Hedge, Policy
 from tenfold.inference.ports import ClientDialect, Kill, Sender
 from tenfold.inference.route import Choice, Plan, Target
+from tenfold.inference.semantic.stage import LookedUp
 from tenfold.providers.facts import DEADLINE, REQUEST_ID, attempt_id
 from tenfold.providers.ports import Exchange, Headers, WireRequest, was_sent
 
@@ -41,7 +42,7 @@ _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-goog-request-id")
 class Question:
     """What is asked, in the client's words and, once an attempt needs it, in canonical ones."""
 
-    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "expected", "kill", "sender", "target")
+    __slots__ = ("_canonical", "asked_usage", "call", "dialect", "expected", "kill", "looked_up", "sender", "target")
 
     def __init__(self, call: Call, dialect: ClientDialect) -> None:
         self.call = call
@@ -50,6 +51,7 @@ class Question:
         self.sender: Sender | None = None  # of a stream that has begun
         self.kill: Kill | None = None  # the switch that forbids it
         self.expected: Expected | None = None  # what the answer has to be, where the request says so
+        self.looked_up: LookedUp | None = None  # by its meaning, and not answered so
         self.asked_usage = False  # whether the usage frame was asked for in the client's place
         self._canonical: ChatRequest | None = None
 

@@ -94,7 +94,13 @@ class FakeSemanticRows:
             return False
         now = self._clock.now()
         scope.used_at = now
-        scope.status = structs.replace(scope.status, bound=status.bound, is_off=status.is_off, why_off=status.why_off)
+        scope.status = structs.replace(
+            scope.status,
+            bound=status.bound,
+            is_off=status.is_off,
+            why_off=status.why_off,
+            max_false_hits=status.max_false_hits,
+        )
         if seen is not None:
             self._changes += 1
             scope.seen.append((self._changes, seen))
@@ -134,7 +140,13 @@ class FakeSemanticRows:
             return None
         entry = kept.new.entry
         age_s = (now - kept.at).total_seconds()
-        return KeptAnswer(answer_id=entry.answer_id, body=kept.new.body, told=kept.new.told, age_s=age_s)
+        return KeptAnswer(
+            answer_id=entry.answer_id,
+            body=kept.new.body,
+            told=kept.new.told,
+            age_s=age_s,
+            documents=entry.documents,
+        )
 
     async def texts(self, tenant_id: TenantId, entry_ids: Sequence[UUID]) -> Mapping[UUID, str]:
         self._check()

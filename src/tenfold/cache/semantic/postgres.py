@@ -130,8 +130,13 @@ class PostgresSemanticRows:
             row = await tx.fetchrow(sql.ANSWER, tenant_id, entry_id, at.id, at.epoch)
         if row is None:
             return None
-        told = convert(row["told"], Told)
-        return KeptAnswer(answer_id=row["answer_id"], body=row["body"], told=told, age_s=max(0.0, row["age_s"]))
+        return KeptAnswer(
+            answer_id=row["answer_id"],
+            body=row["body"],
+            told=convert(row["told"], Told),
+            age_s=max(0.0, row["age_s"]),
+            documents=frozenset(row["documents"]),
+        )
 
     async def texts(self, tenant_id: TenantId, entry_ids: Sequence[UUID]) -> Mapping[UUID, str]:
         async with self._store.tenant(tenant_id, readonly=True) as tx:

@@ -28,15 +28,17 @@ DELETE_SCOPES = "DELETE FROM semantic_scopes WHERE tenant_id = $1 AND id = ANY (
 # Before the rows: what runs now is seen the next time, again or for the first time.
 POSITION = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 EPOCHS = "SELECT id, epoch FROM semantic_scopes WHERE tenant_id = $1 AND id = ANY ($2)"
-NEW_ENTRIES = """
+_DOCUMENTS = """ARRAY (
+    SELECT g.kb || '/' || g.document || '@' || g.version FROM semantic_grounds g
+    WHERE g.tenant_id = $1 AND g.entry_id = e.id)"""
+NEW_ENTRIES = f"""
 SELECT e.scope_id, e.id, e.question, e.vector, e.answer_id, e.gone,
-       ARRAY (SELECT g.kb || '/' || g.document || '@' || g.version FROM semantic_grounds g
-              WHERE g.tenant_id = $1 AND g.entry_id = e.id) AS documents
+       {_DOCUMENTS} AS documents
 FROM unnest($2::uuid[], $3::text[]) AS follower (scope_id, position)
 JOIN semantic_entries e ON e.tenant_id = $1 AND e.scope_id = follower.scope_id
     AND e.changed_xid >= follower.position::xid8 AND NOT (e.gone AND follower.position = '0')
 WHERE e.id > $4 ORDER BY e.id LIMIT $5
-"""
+"""  # noqa: S608  (a column of ours)
 NEW_SEEN = """
 SELECT o.scope_id, o.id, o.seen
 FROM unnest($2::uuid[], $3::text[]) AS follower (scope_id, position)
@@ -100,7 +102,8 @@ STALE_GROUND = """
                 WHERE k.tenant_id = $1 AND k.name = g.kb AND d.id = g.document AND d.hash = g.version)
 """
 ANSWER = f"""
-SELECT e.answer_id, e.body, e.told, extract(epoch FROM now() - e.created_at)::float8 AS age_s
+SELECT e.answer_id, e.body, e.told, extract(epoch FROM now() - e.created_at)::float8 AS age_s,
+       {_DOCUMENTS} AS documents
 FROM semantic_entries e JOIN semantic_scopes s ON s.tenant_id = $1 AND s.id = e.scope_id
 WHERE e.tenant_id = $1 AND e.id = $2 AND s.id = $3 AND s.epoch = $4 AND NOT e.gone AND e.expires_at > now()
   AND NOT EXISTS (SELECT FROM semantic_grounds g WHERE g.tenant_id = $1 AND g.entry_id = e.id AND g.kb <> ''

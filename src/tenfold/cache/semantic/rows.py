@@ -71,6 +71,7 @@ class KeptAnswer(Struct, frozen=True, kw_only=True):
     body: bytes
     told: Told
     age_s: float
+    documents: frozenset[str] = frozenset()
 
 
 class Since(Struct, frozen=True):
