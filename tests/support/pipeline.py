@@ -15,6 +15,7 @@ from typing import Any, Literal
 from msgspec import json
 
 from tenfold.cache.exact import ExactCache
+from tenfold.cache.ports import SharedAnswers
 from tenfold.core.call import DEFAULT_OPTIONS, Call, CallOptions, Operation
 from tenfold.core.chat import JsonObject
 from tenfold.core.clock import FakeClock
@@ -265,6 +266,7 @@ class World:
         parking: Parking | None = None,
         offload: Offload | None = None,
         switches: Switches | None = None,
+        shared: SharedAnswers | None = None,
         dice: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.transports = {name: FakeTransport(script) for name, script in scripts.items()}
@@ -293,7 +295,7 @@ class World:
         )
         self.targets = dict(zip(self.transports, targets, strict=True))
         self.router = Router([Route(model=MODEL, targets=targets, policy=route)])
-        lookup = Lookup(self.cache, policy, switches)
+        lookup = Lookup(self.cache, policy, switches, shared)
         self.pipeline = Pipeline(
             admit=self.admission.admit,
             router=self.router,

@@ -45,6 +45,7 @@ from tenfold.app.webhook import Webhook
 from tenfold.app.webhooking import webhook_services
 from tenfold.assistant.assistant import FEATURE
 from tenfold.cache.exact import ExactCache
+from tenfold.cache.valkey import ValkeyAnswers
 from tenfold.core.call import Call
 from tenfold.core.clock import SystemClock
 from tenfold.core.principal import Principal
@@ -125,7 +126,11 @@ class Service:
             ttl_s=settings.cache.ttl_s,
             stale_s=oldest_stale_s(settings),
         )
-        self._metrics.add_source(lambda: _cache_figures(cache))
+        shared = None
+        if settings.cache.valkey_url is not None:
+            shared = ValkeyAnswers.at(settings.cache.valkey_url, ttl_s=settings.cache.ttl_s)
+            self._resources.push_async_callback(shared.aclose)
+        self._metrics.add_source(lambda: _cache_figures(cache, shared))
 
         embedder = OfflineEmbedder()
         offline = OfflineProvider(OpenAIWire(), embedder, self._clock)
@@ -145,7 +150,7 @@ class Service:
         feed = self._start_feed(corrections)
         router = Router(routes)
         switches = Switches(accounting.flags)
-        lookup = Lookup(cache, settings.cache.exact, switches)
+        lookup = Lookup(cache, settings.cache.exact, switches, shared)
         structured = Structured()
         self._metrics.add_source(structured.counters.figures)
         background = self._open_background(store, accounting)
@@ -395,11 +400,16 @@ def _note_estimates(corrections: Corrections, calls: list[Call]) -> None:
             corrections.note(call.principal.tenant_id)
 
 
-def _cache_figures(cache: ExactCache) -> Iterable[Figure]:
+def _cache_figures(cache: ExactCache, shared: ValkeyAnswers | None) -> Iterable[Figure]:
     layer = (("layer", "memory"),)
     yield "tenfold_cache_hits_total", layer, cache.hits
     yield "tenfold_cache_misses_total", layer, cache.misses
     yield "tenfold_cache_bytes", layer, cache.bytes
+    if shared is not None:
+        layer = (("layer", "valkey"),)
+        yield "tenfold_cache_hits_total", layer, shared.hits
+        yield "tenfold_cache_misses_total", layer, shared.misses
+        yield "tenfold_cache_faults_total", layer, shared.faults
 
 
 async def _repeat(work: Callable[[], Awaitable[None] | None], every_s: float) -> None:

@@ -46,6 +46,12 @@ _VALKEY_URL = re.compile(r"(redis|rediss|valkey|valkeys|unix)://\S+")
 _HTTP_URL = re.compile(r"https?://\S+")
 
 
+def _valkey_url(url: str | None) -> str | None:
+    if url is not None and not _VALKEY_URL.fullmatch(url):
+        raise ValueError("valkey_url must begin with redis://, rediss:// or unix://")
+    return url
+
+
 class ServerSettings(_Table):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
@@ -211,6 +217,11 @@ class CacheSettings(_Table):
     ttl_s: float = Field(3600, gt=0, le=31 * 86400, description="How long an answer may be served.")
     max_bytes: int = Field(64 * 1024 * 1024, ge=0, description="Memory of the exact cache per process.")
     max_entry_bytes: int = Field(1024 * 1024, ge=0, description="Larger answers are not kept.")
+    valkey_url: str | None = Field(
+        None,
+        description="redis:// or rediss:// URL of a Valkey or Redis server where processes share answers.",
+        repr=False,
+    )
     coalesce: bool = Field(
         True, description="Let identical calls in flight, of the kind the exact cache answers, share one provider call."
     )
@@ -219,6 +230,11 @@ class CacheSettings(_Table):
     @classmethod
     def _switch(cls, value: object) -> object:
         return {True: "always", False: "never"}.get(value, value) if isinstance(value, bool) else value
+
+    @field_validator("valkey_url")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        return _valkey_url(value)
 
 
 class LimitSettings(_Table):
@@ -253,8 +269,7 @@ class LimitSettings(_Table):
     def _reachable(self) -> "LimitSettings":
         if self.shared == "valkey" and self.valkey_url is None:
             raise ValueError('shared = "valkey" needs valkey_url')
-        if self.valkey_url is not None and not _VALKEY_URL.fullmatch(self.valkey_url):
-            raise ValueError("valkey_url must begin with redis://, rediss:// or unix://")
+        _valkey_url(self.valkey_url)
         return self
 
 

@@ -114,7 +114,9 @@ class Pipeline:
             self._structured.expect(question)
         # 4 lookup
         key = self._lookup.key(call)
-        answer = None if key is None or kill is not None else self._lookup.by_meaning(call, key)
+        answer = None
+        if key is not None and kill is None:
+            answer = self._lookup.by_meaning(call, key) or await self._lookup.by_others(call, key)
         if answer is not None:
             await _reuse(call, answer, responder)
             return None

@@ -38,6 +38,7 @@ HELP: dict[str, tuple[str, str]] = {
     "tenfold_calls_refused_total": ("counter", "Calls refused at the door: overload, database away, stopping."),
     "tenfold_cache_hits_total": ("counter", "Answers served, by cache layer."),
     "tenfold_cache_misses_total": ("counter", "Look-ups without an answer, by cache layer."),
+    "tenfold_cache_faults_total": ("counter", "Look-ups and answers lost because the cache was away, by cache layer."),
     "tenfold_cache_bytes": ("gauge", "Bytes held, by cache layer."),
     "tenfold_limited_calls_total": ("counter", "Calls refused by a rate limit, by whose it is and what it limits."),
     "tenfold_limit_trips_total": ("counter", "Round trips to where processes share their limits."),
