@@ -85,7 +85,7 @@ def _digest(body: bytes, options: CallOptions) -> str:
 
 def layer_of(call: Call) -> str:
     """Of the cache, for a call that was answered by it."""
-    return str(getattr(call, "cache_layer", "memory"))
+    return call.cache_layer
 
 
 def summary_of(call: Call) -> CallSummary:

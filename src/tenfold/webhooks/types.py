@@ -23,6 +23,9 @@ EVENT_TYPES = (
     "job.completed",
     "job.failed",
     "job.cancelled",
+    "support.answered",
+    "support.handed_off",
+    "support.replied",
 )
 TEST_EVENT = "webhook.test"  # sent when somebody asks for it; not to be subscribed to
 
