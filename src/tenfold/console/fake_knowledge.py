@@ -11,11 +11,13 @@ from tenfold.core.principal import Principal
 
 
 class FakeKnowledge:
+    """`kept` are the bytes of the files that are there, by their ids."""
+
     def __init__(self, max_upload_bytes: int = 1024 * 1024) -> None:
         self._max_upload_bytes = max_upload_bytes
         self._files: dict[tuple[TenantId, str], KnowledgeFile] = {}
         self._texts: dict[str, KnowledgeText] = {}
-        self._data: dict[str, bytes] = {}
+        self.kept: dict[str, bytes] = {}
 
     @property
     def max_upload_bytes(self) -> int:
@@ -47,7 +49,7 @@ class FakeKnowledge:
         if len(data) > self._max_upload_bytes:
             raise TooLarge(f"A file has at most {self._max_upload_bytes} bytes.")
         file_id = f"file-{uuid7().hex}"
-        self._data[file_id] = data
+        self.kept[file_id] = data
         self._files[principal.tenant_id, file_id] = KnowledgeFile(
             id=file_id, name=name, state="in_progress", bytes=0, added_at=datetime.now(UTC)
         )
@@ -58,7 +60,7 @@ class FakeKnowledge:
             if file.state != "in_progress":
                 continue
             try:
-                text = self._data[file_id].decode()
+                text = self.kept[file_id].decode()
             except UnicodeDecodeError:
                 told = replace(file, state="failed", error="This is not text. Save it as UTF-8 and upload it again.")
             else:
@@ -78,3 +80,4 @@ class FakeKnowledge:
         if self._files.pop((principal.tenant_id, file_id), None) is None:
             raise NotFound("There is no such document.")
         self._texts.pop(file_id, None)
+        del self.kept[file_id]
