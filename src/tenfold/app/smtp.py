@@ -41,11 +41,11 @@ class SmtpMailer:
         self._server = server
         self._tls = tls
 
-    async def send(self, mail: Mail, *, message_id: str) -> None:
+    async def send(self, mail: Mail, *, key: str) -> None:
         """See `Mailer.send`."""
         server = self._server
         try:
-            message = written(mail, message_id=message_id, server=server)
+            message = written(mail, key=key, server=server)
         except (ValueError, MessageError, UnicodeError) as error:
             raise InvalidRequest(f"This mail cannot be written: {error}.") from None
         try:
@@ -72,7 +72,7 @@ class SmtpMailer:
             raise UpstreamUnavailable(f"The mail server cannot be reached ({type(error).__name__}).") from None
 
 
-def written(mail: Mail, *, message_id: str, server: SmtpServer) -> EmailMessage:
+def written(mail: Mail, *, key: str, server: SmtpServer) -> EmailMessage:
     """Headers are made of parsed addresses and lines without breaks: nothing that was written by somebody can become
     one. Raises ValueError."""
     message = EmailMessage(policy=SMTP)
@@ -80,7 +80,7 @@ def written(mail: Mail, *, message_id: str, server: SmtpServer) -> EmailMessage:
     message["To"] = Address(addr_spec=mail.to)
     message["Subject"] = mail.subject
     message["Date"] = formatdate(localtime=False)
-    message["Message-ID"] = message_id
+    message["Message-ID"] = f"<{key}@{server.domain}>"
     message["Auto-Submitted"] = "auto-replied"  # RFC 3834: whoever is on holiday does not answer it
     message.set_content(mail.text)
     return message

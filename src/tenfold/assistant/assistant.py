@@ -55,7 +55,8 @@ class _Asked(Struct, frozen=True, kw_only=True):
 class Assistant:
     """`floor` is the relevance below which passages are taken for noise: then no model is asked. Nor is one that the
     `switches` have off, or that answers for this feature. `larger` is asked where the `confidence` in what `model` says
-    is less than `escalate_below`. `semantic`: answers to other words of the same question may serve."""
+    is less than `escalate_below`. `semantic`: answers to other words of the same question may serve, where they end
+    with the documents they came of."""
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class Assistant:
             feature=FEATURE,
             task=asked.task,
             end_user=asked.end_user,
-            cache=frozenset({"semantic"}) if self._semantic else frozenset(),
+            cache=frozenset({"semantic"}) if self._semantic and all(hit.document for hit in hits) else frozenset(),
             grounds=Grounds(question=asked.wanted, documents=frozenset(_documents(hits))),
         )
         try:

@@ -118,7 +118,7 @@ def desk(*, rules: HandOffRules | None = None, hits: Sequence[Hit] = (KEYS,), la
             AnswerQuestion(rows, assistant, notices, lambda _job: caller),
             DeadQuestion(rows, notices),
             TellSupport(rows, notices),
-            SendMail(mailer, domain="example.com"),
+            SendMail(mailer),
             Swallow(),
         ],
         who=owner(),

@@ -255,16 +255,16 @@ class FakeOutcomes:
 
 
 class FakeMailer:
-    """`sent` are the mails with their message ids. With `error` it raises that instead."""
+    """`sent` are the mails with their keys. With `error` it raises that instead."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[Mail, str]] = []
         self.error: TenfoldError | None = None
 
-    async def send(self, mail: Mail, *, message_id: str) -> None:
+    async def send(self, mail: Mail, *, key: str) -> None:
         if self.error is not None:
             raise self.error
-        self.sent.append((mail, message_id))
+        self.sent.append((mail, key))
 
 
 def _with(thread: Thread, message: Message) -> Thread:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import json, structs
 
+from tenfold.assistant.handing_off import HandOffRules
 from tenfold.assistant.questions import clean_question
 from tenfold.assistant.tickets.checks import a_label, a_text, an_address
 from tenfold.assistant.tickets.ports import Outcomes, TicketRows
@@ -36,6 +37,7 @@ from tenfold.assistant.tickets.types import (
     ticket_id_of,
     ticket_name,
 )
+from tenfold.assistant.types import HandOff
 from tenfold.core.clock import Clock
 from tenfold.core.errors import Conflict, IdempotencyMismatch, InvalidRequest, NotFound
 from tenfold.core.ids import TenantId, uuid7
@@ -56,12 +58,20 @@ class SupportDesk:
     """Implements `ports.Support`."""
 
     def __init__(
-        self, rows: TicketRows, jobs: Jobs, outcomes: Outcomes, clock: Clock, *, keep_s: float = KEEP_S
+        self,
+        rows: TicketRows,
+        jobs: Jobs,
+        outcomes: Outcomes,
+        clock: Clock,
+        *,
+        rules: HandOffRules | None = None,
+        keep_s: float = KEEP_S,
     ) -> None:
         self._rows = rows
         self._jobs = jobs
         self._outcomes = outcomes
         self._clock = clock
+        self._rules = rules or HandOffRules()
         self._keep_s = keep_s
 
     # -- who asks ------------------------------------------------------------------------------
@@ -129,14 +139,13 @@ class SupportDesk:
         kind: OutcomeKind = "success" if helpful else "failure"
         outcome = Outcome(task=thread.ticket.name, outcome=kind, at=self._clock.now())
         await self._outcomes.report_outcomes(principal.tenant_id, [outcome])
+        if not helpful and "unhelpful" in self._rules.on and thread.ticket.state == "answered":
+            return await self._handed(principal, thread, "unhelpful")
         return _there(told)
 
     async def hand_off(self, principal: Principal, ticket: str, *, token: str | None = None) -> Thread:
         thread = await self.find(principal, ticket, token=token)
-        if thread.ticket.state in OF_PEOPLE:
-            return thread
-        await self._tell(principal, thread.ticket.id, "handed_off")
-        return _there(await self._rows.hand_off(principal.tenant_id, thread.ticket.id, "asked"))
+        return thread if thread.ticket.state in OF_PEOPLE else await self._handed(principal, thread, "asked")
 
     async def close(self, principal: Principal, ticket: str, *, token: str | None = None) -> Thread:
         thread = await self.find(principal, ticket, token=token)
@@ -220,6 +229,10 @@ class SupportDesk:
             "somebody" if whose is None else f"{'user' if principal.user_id else 'key'} {whose}"
         )
         return await self.find(principal, ticket), who
+
+    async def _handed(self, principal: Principal, thread: Thread, why: HandOff) -> Thread:
+        await self._tell(principal, thread.ticket.id, "handed_off")
+        return _there(await self._rows.hand_off(principal.tenant_id, thread.ticket.id, why))
 
     async def _asked_a_person(self, principal: Principal, asked: Question) -> Thread:
         thread = await self._rows.ask(principal.tenant_id, asked, most=MAX_MESSAGES)

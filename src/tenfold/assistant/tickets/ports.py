@@ -206,7 +206,7 @@ class Outcomes(Protocol):
 class Mailer(Protocol):
     """See tenfold.app.smtp.SmtpMailer."""
 
-    async def send(self, mail: Mail, *, message_id: str) -> None:
-        """`message_id` is the same each time it is tried. Raises InvalidRequest (the receiver is refused for good),
-        UpstreamUnavailable (it may go later)."""
+    async def send(self, mail: Mail, *, key: str) -> None:
+        """`key` is the same each time it is tried, and makes its Message-ID. Raises InvalidRequest (the receiver is
+        refused for good), UpstreamUnavailable (it may go later)."""
         ...

@@ -90,16 +90,18 @@ class SendMail:
     kind = KIND_MAIL
     after_death: str | None = None
 
-    def __init__(self, mailer: Mailer, *, domain: str) -> None:
+    def __init__(self, mailer: Mailer | None) -> None:
+        """`mailer` None: mail is not set up any more; what was to be sent is not."""
         self._mailer = mailer
-        self._domain = domain
 
     async def run(self, job: JobContext) -> Result:
         """Raises UpstreamUnavailable. A mail that is refused for good is done with: a wrong address is no fault of
         ours, and trying again mends nothing."""
         mail = _mails.decode(job.work.input)
+        if self._mailer is None:
+            return Result(output=json.encode({"refused": "No mail server is set up."}))
         try:
-            await self._mailer.send(mail, message_id=f"<{job.work.job.id.hex}@{self._domain}>")
+            await self._mailer.send(mail, key=job.work.job.id.hex)
         except InvalidRequest as error:
             return Result(output=json.encode({"refused": error.message}))
         return Result(output=json.encode({"sent": True}))
