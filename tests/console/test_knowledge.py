@@ -39,6 +39,23 @@ async def test_a_file_is_uploaded_read_shown_and_deleted(console: FakeConsole, b
     assert browser.status == 404
 
 
+async def test_the_ask_page_says_what_it_answers_from(console: FakeConsole, browser: Browser) -> None:
+    await browser.sign_up()
+    page = await browser.open("/")
+    assert "Tenfold's own documentation" in page.text
+    assert "/knowledge" in page.links
+    await browser.open("/knowledge")
+    await browser.upload("/knowledge", ("manual.md", MANUAL))
+    assert "Tenfold's own documentation" in (await browser.open("/")).text  # it is not read yet
+    console.knowledge.read()
+    page = await browser.open("/")
+    assert "The answer comes from your 1 document and says from where." in page.text
+    assert "Try:" not in page.text
+    console.knowledge.away = True
+    await browser.open("/")
+    assert browser.status == 200
+
+
 async def test_files_that_are_refused_are_named(console: FakeConsole, browser: Browser) -> None:
     await browser.sign_up()
     await browser.open("/knowledge")

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from tenfold.access.types import SignedIn
 from tenfold.console.site import Site, see_other
-from tenfold.console.views import AskPage, FormError, FrontPage, LoginPage
+from tenfold.console.views import FormError, FrontPage, LoginPage
 from tenfold.console.visitors import Visitor, client_of
 from tenfold.core.errors import Conflict, InvalidRequest, PermissionDenied, RateLimited, TenfoldError, Unauthenticated
 from tenfold.core.principal import ALL_SCOPES
@@ -24,7 +24,7 @@ def account_routes(site: Site) -> APIRouter:
         visitor = await site.visitors.visitor(request)
         if visitor.session is None:
             return site.show(request, FrontPage(), visitor)
-        return site.show(request, AskPage(examples=services.examples), visitor)
+        return site.show(request, await site.ask_page(visitor.session.principal), visitor)
 
     @routes.get("/signup")
     async def sign_up_form() -> Response:
@@ -44,12 +44,8 @@ def account_routes(site: Site) -> APIRouter:
             return site.show(request, page, visitor, error.status)
         session = signed_in.session
         key = await services.keys.create_key(session.principal.tenant_id, FIRST_KEY, ALL_SCOPES)
-        welcome = AskPage(
-            title="Welcome",
-            examples=services.examples,
-            new_key=key.secret,
-            snippets=site.snippets(request, key.secret),
-        )
+        snippets = site.snippets(request, key.secret)
+        welcome = await site.ask_page(session.principal, title="Welcome", snippets=snippets)
         response = site.show(request, welcome, Visitor(session=session, token=signed_in.token))
         return _with_session(site, request, response, signed_in)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from tenfold.assistant.types import AnswerDelta, AnswerEnd, AskEvent
 from tenfold.console.problems import problem
 from tenfold.console.site import Site, see_other
-from tenfold.console.views import AskPage, FormError, answer_view
+from tenfold.console.views import FormError, answer_view
 from tenfold.core.errors import InvalidRequest, RateLimited, TenfoldError, Unauthenticated
 from tenfold.core.sse import sse
 
@@ -33,13 +33,14 @@ def asking_routes(site: Site) -> APIRouter:
             return see_other("/login")
         fields = await site.visitors.form(request, visitor)
         question = fields.get("question", "")
+        principal = visitor.session.principal
         try:
-            answer = await services.assistant.answer(visitor.session.principal, question)
+            answer = await services.assistant.answer(principal, question)
         except (InvalidRequest, RateLimited) as error:
             refused = FormError(message=error.message, field="question")
-            page = AskPage(examples=services.examples, question=question, error=refused)
+            page = await site.ask_page(principal, question=question, error=refused)
             return site.show(request, page, visitor, error.status)
-        page = AskPage(examples=services.examples, question=question, answer=answer_view(answer.text, answer.end))
+        page = await site.ask_page(principal, question=question, answer=answer_view(answer.text, answer.end))
         response = site.show(request, page, visitor)
         response.headers.update(degraded_header(answer.end))
         return response

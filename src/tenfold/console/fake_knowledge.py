@@ -5,15 +5,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from tenfold.console.knowledge_services import KnowledgeCounts, KnowledgeFile, KnowledgeList, KnowledgeText
-from tenfold.core.errors import Conflict, InvalidRequest, NotFound, TooLarge
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable, TooLarge
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.principal import Principal
 
 
 class FakeKnowledge:
-    """`kept` are the bytes of the files that are there, by their ids."""
+    """`kept` are the bytes of the files that are there, by their ids; `away` makes `counts` raise StoreUnavailable."""
 
     def __init__(self, max_upload_bytes: int = 1024 * 1024) -> None:
+        self.away = False
         self._max_upload_bytes = max_upload_bytes
         self._files: dict[tuple[TenantId, str], KnowledgeFile] = {}
         self._texts: dict[str, KnowledgeText] = {}
@@ -35,6 +36,8 @@ class FakeKnowledge:
         return KnowledgeList(items=items, cursor=items[-1].id if more else None, counts=counts)
 
     async def counts(self, tenant_id: TenantId) -> KnowledgeCounts:
+        if self.away:
+            raise StoreUnavailable("The database is away.", retry_after_s=1)
         states = [file.state for (owner, _), file in self._files.items() if owner == tenant_id]
         return KnowledgeCounts(
             in_progress=states.count("in_progress"),

@@ -77,10 +77,12 @@ class LoginPage:
 
 @dataclass(frozen=True, kw_only=True)
 class AskPage:
-    """Signed in: the question, and after it was asked the answer. `new_key` is shown this once."""
+    """Signed in: the question, and after it was asked the answer. `documents`: how many of the tenant's own it is
+    answered from; 0: from Tenfold's documentation. `new_key` is shown this once."""
 
     template: ClassVar[str] = "ask.html"
     title: str = "Ask"
+    documents: int = 0
     examples: tuple[str, ...]
     question: str = ""
     answer: AnswerView | None = None
