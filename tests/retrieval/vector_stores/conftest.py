@@ -1,6 +1,6 @@
 """Vector stores at rest in both forms, and the one thing a test does to them from outside: let time pass."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,9 +16,12 @@ from tests.ledger.samples import add_tenant
 
 _LET_PASS = """
 UPDATE tenfold.vector_stores SET last_active_at = last_active_at - make_interval(secs => $1),
-    expires_at = expires_at - make_interval(secs => $1)
+    expires_at = expires_at - make_interval(secs => $1) WHERE tenant_id = ANY ($2::uuid[])
 """
-_LET_FILES_PASS = "UPDATE tenfold.vector_store_files SET changed_at = changed_at - make_interval(secs => $1)"
+_LET_FILES_PASS = """
+UPDATE tenfold.vector_store_files SET changed_at = changed_at - make_interval(secs => $1)
+WHERE tenant_id = ANY ($2::uuid[])
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +31,26 @@ class Shelves:
     let_pass: Callable[[float], Awaitable[None]]  # seconds
 
 
+@pytest.fixture
+async def shared_store(module_database: str) -> AsyncIterator[Store]:
+    """One database for the tests of a module, each of which has tenants of its own."""
+    store = await Store.open(module_database, max_size=5)
+    yield store
+    await store.aclose()
+
+
 @pytest.fixture(params=["fake", "postgres"])
 def made_shelves(request: pytest.FixtureRequest) -> Shelves:
     tenants = TenantId(uuid7()), TenantId(uuid7())
     if request.param == "fake":
         return _fake(tenants)
-    return _postgres(tenants, request.getfixturevalue("store"), request.getfixturevalue("database"))
+    return _postgres(tenants, request.getfixturevalue("shared_store"), request.getfixturevalue("module_database"))
 
 
 @pytest.fixture
 async def shelves(request: pytest.FixtureRequest, made_shelves: Shelves) -> Shelves:
     if isinstance(made_shelves.rows, PostgresVectorStoreRows):
-        store: Store = request.getfixturevalue("store")
+        store: Store = request.getfixturevalue("shared_store")
         for tenant_id in made_shelves.tenants:
             await add_tenant(store, tenant_id)
     return made_shelves
@@ -58,8 +69,8 @@ def _postgres(tenants: tuple[TenantId, TenantId], store: Store, database: str) -
     async def let_pass(seconds: float) -> None:
         owner = await asyncpg.connect(database)
         try:
-            await owner.execute(_LET_PASS, seconds)
-            await owner.execute(_LET_FILES_PASS, seconds)
+            for statement in (_LET_PASS, _LET_FILES_PASS):
+                await owner.execute(statement, seconds, list(tenants))
         finally:
             await owner.close()
 

@@ -212,8 +212,8 @@ async def test_files_that_no_job_reads_are_given_up(shelves: Shelves) -> None:
     store = await made(rows, mine)
     await put(rows, adding(store, uuid7()))
     assert await rows.fail_forgotten(mine, ERROR, kinds=("x",)) == 0
-    assert await rows.tenants_to_tidy() == []
+    assert mine not in await rows.tenants_to_tidy()
     await shelves.let_pass(61)
-    assert await rows.tenants_to_tidy() == [mine]
+    assert mine in await rows.tenants_to_tidy()
     assert await rows.fail_forgotten(mine, ERROR, kinds=("x",)) == 1
     assert await counts(shelves, store) == (0, 0, 1, 0)

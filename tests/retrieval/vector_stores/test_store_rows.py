@@ -83,12 +83,12 @@ async def test_a_store_expires_unless_it_is_used(shelves: Shelves) -> None:
     assert changed is not None
     assert (changed.title, changed.expired) == ("left", True)
     assert await rows.put(adding(left, uuid7()), most=9, most_bytes=9) == "gone"
-    assert await rows.tenants_to_tidy() == [mine]
+    assert mine in await rows.tenants_to_tidy()
     (late,) = await rows.to_empty(mine, limit=9)
     assert (late.store_id, late.kb, late.deleted) == (left.id, left.kb, False)
     await rows.emptied(mine, late)
     assert await rows.to_empty(mine, limit=9) == []
-    assert await rows.tenants_to_tidy() == []
+    assert mine not in await rows.tenants_to_tidy()
     empty = await rows.find(mine, left.id)
     assert empty is not None
     assert (empty.status, empty.counts.total) == ("expired", 0)
@@ -106,10 +106,10 @@ async def test_of_a_deleted_store_nothing_is_left(shelves: Shelves) -> None:
     assert await rows.page(mine, Place()) == []
     assert await rows.titled(mine, store.title) is None
     assert await rows.begin(mine, store.id, given.files[0].file_id, given.job_id) is None
-    assert await rows.tenants_to_tidy() == [mine]
+    assert mine in await rows.tenants_to_tidy()
     (gone,) = await rows.to_empty(mine, limit=9)
     assert (gone.store_id, gone.deleted) == (store.id, True)
     assert gone.kb != store.kb
     await rows.emptied(mine, gone)
-    assert await rows.tenants_to_tidy() == []
+    assert mine not in await rows.tenants_to_tidy()
     assert await rows.find_file(mine, store.id, given.files[0].file_id) is None

@@ -80,7 +80,7 @@ def read(body: bytes, kind: type[_Asked]) -> _Asked:
         return convert(load_json(body or b"{}"), kind)
     except ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
-        raise InvalidRequest(f"{what}.", param=where.strip("`.") or None) from None
+        raise InvalidRequest(f"{what}.", param=where.strip("`.").removesuffix("[...]") or None) from None
 
 
 def chunking_of(asked: ChunkingStrategy | None) -> Chunking | None:

@@ -50,7 +50,7 @@ from tenfold.retrieval.vector_stores.types import (
 
 _MAX_ATTRIBUTES, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 _MIN_TOKENS, _MAX_TOKENS = 100, 4_096
-_ATTEMPTS = 8
+ATTEMPTS = 8
 _LOOKS_AT_ONCE = 8
 WRITER_PATIENCE_S = 15.0  # another writer of the same store is done in less
 _WRITER_POLL_S = 0.1
@@ -267,7 +267,7 @@ def job_of(principal: Principal, work: ToRead, job_id: UUID | None = None) -> Ne
         input=json.encode(work),
         id=job_id or uuid7(),
         subject=store_name(work.store_id),
-        max_attempts=_ATTEMPTS,
+        max_attempts=ATTEMPTS,
         most_retry_s=60.0,
         order_key=store_name(work.store_id),
     )
