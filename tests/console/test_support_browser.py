@@ -141,7 +141,8 @@ async def test_a_document_is_uploaded_and_its_state_follows(site: Site, tmp_path
     def read() -> None:
         wait_for(chrome, lambda chrome: chrome.find_elements(By.CSS_SELECTOR, "#files th a"))
         shot(chrome, "knowledge")
-        chrome.get(chrome.find_element(By.CSS_SELECTOR, "#files th a").get_attribute("href") + "?from=8&to=26#cited")
+        link = chrome.find_element(By.CSS_SELECTOR, "#files th a").get_attribute("href")
+        chrome.get(f"{link}?from=8&to=26#cited")
         assert text_of(chrome, "#cited") == "Turn it off first."
         shot(chrome, "place")
         assert complaints(chrome) == []

@@ -118,7 +118,7 @@ def _view(message: Message, signed_in: bool) -> MessageView:
     return MessageView(
         id=name,
         role=message.role,
-        who=(message.author if signed_in else "") or _ROLES[message.role],
+        who=_who(message, signed_in),
         at=message.at,
         text=message.text,
         html=answer_html(message.text, numbers, anchor=f"{name}-source") if message.role == "assistant" else "",
@@ -129,6 +129,13 @@ def _view(message: Message, signed_in: bool) -> MessageView:
         helpful=message.feedback.helpful if message.feedback else None,
         comment=message.feedback.comment if message.feedback else "",
     )
+
+
+def _who(message: Message, signed_in: bool) -> str:
+    """Those outside are not told the names of people at the desk."""
+    if not signed_in and message.role == "user":
+        return "You"
+    return (message.author if signed_in else "") or _ROLES[message.role]
 
 
 def _source(citation: Citation, message: str, signed_in: bool) -> SourceView:
