@@ -11,6 +11,7 @@ from typing import Literal
 import aiosmtplib
 from msgspec import Struct
 
+from tenfold.assistant.tickets.checks import an_address
 from tenfold.assistant.tickets.types import Mail
 from tenfold.core.errors import InvalidRequest, UpstreamUnavailable
 
@@ -46,7 +47,7 @@ class SmtpMailer:
         server = self._server
         try:
             message = written(mail, key=key, server=server)
-        except (ValueError, MessageError, UnicodeError) as error:
+        except (ValueError, MessageError) as error:
             raise InvalidRequest(f"This mail cannot be written: {error}.") from None
         try:
             await aiosmtplib.send(
@@ -74,10 +75,10 @@ class SmtpMailer:
 
 def written(mail: Mail, *, key: str, server: SmtpServer) -> EmailMessage:
     """Headers are made of parsed addresses and lines without breaks: nothing that was written by somebody can become
-    one. Raises ValueError."""
+    one. Raises InvalidRequest, ValueError."""
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=server.sender_name, addr_spec=server.sender)
-    message["To"] = Address(addr_spec=mail.to)
+    message["To"] = Address(addr_spec=an_address(mail.to) or "")
     message["Subject"] = mail.subject
     message["Date"] = formatdate(localtime=False)
     message["Message-ID"] = f"<{key}@{server.domain}>"

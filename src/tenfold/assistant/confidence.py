@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from tenfold.assistant.citations import MARK
 from tenfold.assistant.ports import Evidence
 
-# A third each way would do as well; the search's own judgement is the one that was measured (see retrieval.fusion).
-_RELEVANCE, _MARKED, _HELD = 0.4, 0.3, 0.3
+_RELEVANCE, _MARKED, _HELD = 0.4, 0.3, 0.3  # how much each share weighs; by hand, not fitted
 
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|\Z|\[)|\n|\Z|(?:[.!?]+))(?:\s*\[\d[\d,\s]*\])*")
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
 class GroundedConfidence:
-    """0 for an answer that cites nothing. Else of three shares: how relevant the best passage it cites is, how many of
-    its sentences carry a mark, and how many of its words stand in what it cites."""
+    """0 for an answer that cites nothing. Else the weighted geometric mean of three shares, none of which makes up for
+    another: how relevant the best passage it cites is, how many of its sentences carry a mark, and how many of its
+    words stand in what it cites."""
 
     def of(self, evidence: Evidence) -> float:
         """See `ports.Confidence`."""
@@ -28,8 +28,9 @@ class GroundedConfidence:
         said = sentences(evidence.text)
         marked = sum(MARK.search(sentence) is not None for sentence in said) / max(1, len(said))
         held = share_held(MARK.sub("", evidence.text), [hit.text for hit in hits])
-        relevance = max(hit.relevance for hit in hits)
-        return round(_RELEVANCE * relevance + _MARKED * marked + _HELD * held, 3)
+        relevance = max(0.0, *(hit.relevance for hit in hits))
+        trust: float = relevance**_RELEVANCE * marked**_MARKED * held**_HELD
+        return round(min(1.0, trust), 3)
 
 
 def sentences(text: str) -> list[str]:

@@ -107,7 +107,7 @@ def desk(*, rules: HandOffRules | None = None, hits: Sequence[Hit] = (KEYS,), la
         clock=clock,
         rows=rows,
         work=work,
-        support=SupportDesk(rows, work.jobs, outcomes, clock),
+        support=SupportDesk(rows, work.jobs, outcomes, clock, rules=rules),
         searcher=searcher,
         caller=caller,
         switches=switches,

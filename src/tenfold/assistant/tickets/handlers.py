@@ -257,6 +257,7 @@ class SupportDesk:
                 principal=principal,
                 input=json.encode(notice),
                 subject=ticket_name(ticket_id),
+                order_key=f"{KIND_TELL} {ticket_id.hex}",
                 delay_s=1.0,
                 keep_s=_KEEP_JOB_S,
             )
