@@ -15,6 +15,7 @@ from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
 from tenfold.retrieval.filters import condition
 from tenfold.retrieval.fusion import Ranked, WordHit, fuse
+from tenfold.retrieval.needs import needs
 from tenfold.retrieval.ports import Embedder, Embedders, Recorder
 from tenfold.retrieval.select import select
 from tenfold.retrieval.types import Filter, Passage
@@ -64,15 +65,13 @@ async def search(
         return []
     based = perf_counter()
     embedder = None if embedders is None else embedders.named(tenant_id, base.embedder)
-    vector = await _query_vector(base, query, embedder)
+    vectors = await _query_vectors(base, query, embedder)
     embedded = perf_counter()
     k = min(k, MAX_RESULTS)
     async with store.tenant(tenant_id, readonly=True) as tx:
         by_words = await _search_words(tx, tenant_id, base, query, filters)
         found = perf_counter()
-        by_vectors = {}
-        if vector is not None:
-            by_vectors = await _search_vectors(tx, tenant_id, base, vector, filters, list(by_words))
+        by_vectors = await _search_vectors(tx, tenant_id, base, vectors, filters, list(by_words)) if vectors else {}
         unrelated = 0.0 if embedder is None else embedder.unrelated_cosine
         best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: k + _SPARE + k // 2]
         passages = select(await _passages(tx, tenant_id, base.id, best), k, max_tokens)
@@ -111,15 +110,14 @@ async def _base(tx: ReadTransaction, tenant_id: TenantId, kb: str) -> _Base | No
     )
 
 
-async def _query_vector(base: _Base, query: str, embedder: Embedder | None) -> list[float] | None:
-    """None: the vector leg does not join."""
+async def _query_vectors(base: _Base, query: str, embedder: Embedder | None) -> list[list[float]]:
+    """One of each need. Empty: the vector leg does not join."""
     if embedder is None or not base.embedded or not query.strip():
-        return None
+        return []
     try:
-        vectors = await embedder.embed([query])
+        return await embedder.embed(needs(query))
     except UpstreamError:
-        return None
-    return vectors[0]
+        return []
 
 
 async def _search_words(
@@ -136,18 +134,24 @@ async def _search_vectors(
     tx: ReadTransaction,
     tenant_id: TenantId,
     base: _Base,
-    vector: Sequence[float],
+    vectors: Sequence[Sequence[float]],
     filters: Filter | None,
     candidates: Sequence[int],
 ) -> dict[int, float]:
-    """Cosines. Without pgvector only of the chunks that the words found."""
+    """Cosines with the nearest of `vectors`, of at most CANDIDATES chunks. Without pgvector only of the chunks that
+    the words found."""
+    nearest: dict[int, float] = {}
     if await tx.fetchval(queries.VECTOR_TYPE) == "halfvec":
         among = _among(base.id, filters, "number", first=5)
         statement = queries.SEARCH_VECTORS.format(allowed=among.allowed, among=among.sql)
-        rows = await tx.fetch(statement, tenant_id, base.vectors, vector, CANDIDATES, *among.values)
-        return {row["number"]: row["cosine"] for row in rows}
-    rows = await tx.fetch(queries.VECTORS_OF, tenant_id, base.vectors, candidates)
-    return {row["number"]: sum(map(mul, row["embedding"], vector)) for row in rows}
+        for vector in vectors:
+            rows = await tx.fetch(statement, tenant_id, base.vectors, vector, CANDIDATES, *among.values)
+            for row in rows:
+                nearest[row["number"]] = max(row["cosine"], nearest.get(row["number"], row["cosine"]))
+    else:
+        for row in await tx.fetch(queries.VECTORS_OF, tenant_id, base.vectors, candidates):
+            nearest[row["number"]] = max(sum(map(mul, row["embedding"], vector)) for vector in vectors)
+    return dict(sorted(nearest.items(), key=lambda item: (-item[1], item[0]))[:CANDIDATES])
 
 
 class _Among(Struct, frozen=True, kw_only=True):
