@@ -14,7 +14,7 @@ from tests.console.conftest import new_client
 from tests.support.console import FakeConsole, fake_console
 from tests.support.naughty import naughty_strings
 
-PROTECTED = ["/signup", "/login", "/ask", "/keys", "/logout"]
+PROTECTED = ["/signup", "/login", "/ask", "/keys", "/keys/widget", "/knowledge", "/logout"]
 
 
 async def test_every_reply_has_the_security_headers(browser: Browser) -> None:
@@ -31,7 +31,7 @@ async def test_every_reply_has_the_security_headers(browser: Browser) -> None:
 
 async def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(browser: Browser) -> None:
     await browser.sign_up()
-    for path in ("/", "/keys", "/usage", "/status", "/docs/index", "/nothing"):
+    for path in ("/", "/knowledge", "/support", "/keys", "/usage", "/cache", "/status", "/docs/index", "/nothing"):
         page = await browser.open(path)
         for tag, attributes in page.elements:
             assert tag != "style"
@@ -45,7 +45,8 @@ async def test_every_field_has_a_label_and_every_page_one_heading(browser: Brows
     pages = [browser.page]
     await browser.sign_up()
     pages += [browser.page] + [
-        await browser.open(path) for path in ("/", "/keys", "/usage", "/status", "/docs/quickstart", "/x")
+        await browser.open(path)
+        for path in ("/", "/knowledge", "/support", "/keys", "/usage", "/cache", "/status", "/docs/quickstart", "/x")
     ]
     for page in pages:
         labelled = {attributes.get("for") for tag, attributes in page.elements if tag == "label"}

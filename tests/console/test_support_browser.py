@@ -172,6 +172,7 @@ async def test_no_page_of_support_scrolls_sideways(width: int, site: Site, tmp_p
             ("/keys", "keys"),
             (f"/widget?key={key}", "frame"),
             ("/knowledge", "knowledge"),
+            ("/cache", "cache"),
         ):
             chrome.get(site.url + path)
             shot(chrome, f"{name}-{width}")

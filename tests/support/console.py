@@ -20,9 +20,12 @@ from tenfold.assistant.tickets.fake import FakeOutcomes, FakeTicketRows
 from tenfold.assistant.tickets.handlers import SupportDesk
 from tenfold.assistant.tickets.types import KINDS as SUPPORT_KINDS
 from tenfold.assistant.types import CallSummary, FromCache, Hit
+from tenfold.cache.semantic.fake import FakeSemanticRows
+from tenfold.cache.semantic.handlers import CacheAdmin
 from tenfold.console.app import create_console
+from tenfold.console.cache_services import CacheServices
 from tenfold.console.documentation import MarkdownDocumentation
-from tenfold.console.fake import FakeSlo, FakeTargets, FakeUsage
+from tenfold.console.fake import FakeLayers, FakeSlo, FakeTargets, FakeUsage
 from tenfold.console.fake_knowledge import FakeKnowledge
 from tenfold.console.services import (
     ConsoleServices,
@@ -110,6 +113,8 @@ class FakeConsole:
     support: SupportDesk
     support_rows: FakeTicketRows
     outcomes: FakeOutcomes
+    semantic_rows: FakeSemanticRows
+    layers: FakeLayers
     usage: FakeUsage
     switches: FakeSwitches
     recorder: FakeRecorder
@@ -198,6 +203,7 @@ async def fake_console(
     searcher, model, usage = FakeSearcher(HITS), SwitchedCaller(FakeCaller(ANSWER)), FakeUsage()
     switches, recorder, slo, targets = FakeSwitches(), FakeRecorder(), FakeSlo(), FakeTargets()
     knowledge = FakeKnowledge()
+    semantic_rows, layers = FakeSemanticRows(), FakeLayers()
     route = _support_route()
     budget_rows = FakeBudgetRows(clock)
     budgets, limits = Budgeting(budget_rows, BudgetAdmin(budget_rows, clock)), LimitAdmin(FakeLimitRows(), clock)
@@ -240,6 +246,7 @@ async def fake_console(
             model="offline-extractive",
             knowledge=knowledge,
             support=support,
+            cache=CacheServices(admin=CacheAdmin(semantic_rows), layers=layers),
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
             flags=FlagServices(admin=flags, values=Flags(flag_book)),
             tickets=tickets,
@@ -265,6 +272,8 @@ async def fake_console(
             support=support,
             support_rows=support_rows,
             outcomes=outcomes,
+            semantic_rows=semantic_rows,
+            layers=layers,
             usage=usage,
             switches=switches,
             recorder=recorder,

@@ -15,6 +15,7 @@ from tenfold.console.asking import asking_routes
 from tenfold.console.budgets import budget_routes
 from tenfold.console.budgets_api import budget_api_routes
 from tenfold.console.cache_api import cache_api_routes
+from tenfold.console.caches import cache_routes
 from tenfold.console.docs import docs_routes
 from tenfold.console.flags_api import flag_api_routes
 from tenfold.console.health_api import health_api_routes
@@ -88,6 +89,7 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(dead_letter_api_routes(services, services.jobs))
         app.include_router(schedule_api_routes(services, services.jobs.schedules))
     if services.cache is not None:
+        app.include_router(cache_routes(site, services.cache))
         app.include_router(cache_api_routes(services, services.cache))
     if services.webhooks is not None:
         app.include_router(webhook_api_routes(services, services.webhooks))

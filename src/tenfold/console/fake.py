@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tenfold.access.types import Page
+from tenfold.console.cache_services import LayerCount
 from tenfold.console.services import DaySpend, ReceiptLine, SloStanding, TargetStanding
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
@@ -33,7 +34,8 @@ class FakeUsage:
                 continue
             before = spent.get(day, DaySpend(day=day, calls=0, cost_nano=0))
             cost_nano = before.cost_nano + (receipt.cost_nano or 0)
-            spent[day] = DaySpend(day=day, calls=before.calls + 1, cost_nano=cost_nano)
+            hits = before.cache_hits + (receipt.cache in ("hit", "coalesced"))
+            spent[day] = DaySpend(day=day, calls=before.calls + 1, cost_nano=cost_nano, cache_hits=hits)
         return sorted(spent.values(), key=lambda each: each.day)
 
 
@@ -44,6 +46,16 @@ class FakeSlo:
         self.told = list(standings)
 
     def standings(self) -> list[SloStanding]:
+        return self.told
+
+
+class FakeLayers:
+    """Says what it is told to."""
+
+    def __init__(self, *counts: LayerCount) -> None:
+        self.told = list(counts)
+
+    def layers(self) -> list[LayerCount]:
         return self.told
 
 

@@ -71,6 +71,7 @@ class Renderer:
             sign_up_open=self._services.sign_up_open,
             has_knowledge=self._services.knowledge is not None,
             has_support=self._services.support is not None,
+            has_cache=self._services.cache is not None,
             has_budgets=self._services.money is not None,
             has_status=self._services.health is not None,
         )

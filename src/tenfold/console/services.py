@@ -94,9 +94,12 @@ class ReceiptLine:
 
 @dataclass(frozen=True, kw_only=True)
 class DaySpend:
+    """`cache_hits` are the calls that no model was asked for."""
+
     day: date
     calls: int
     cost_nano: int
+    cache_hits: int = 0
 
 
 class UsageService(Protocol):

@@ -282,6 +282,50 @@ class PlacePage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerView:
+    """A layer of the cache, in words."""
+
+    name: str
+    hits: int
+    asked: int
+    share: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeView:
+    """A scope of the semantic cache. `bound`: so many of its answers are wrong at most; `allowed`: so many may be."""
+
+    id: str
+    model: str
+    how: str
+    state: Literal["learning", "answering", "off"]
+    why: str
+    entries: int
+    hits: int
+    checks: int
+    bound: str
+    allowed: str
+    used_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachePage:
+    """`calls` and `hits` are the tenant's of 30 days."""
+
+    template: ClassVar[str] = "cache.html"
+    title: str = "Cache"
+    scopes: list[ScopeView]
+    cursor: str | None
+    layers: list[LayerView]
+    calls: int
+    hits: int
+
+    @property
+    def share(self) -> str:
+        return f"{self.hits / self.calls:.0%}" if self.calls else "–"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DocsPage:
     template: ClassVar[str] = "docs.html"
     entries: list[DocEntry]
