@@ -69,7 +69,9 @@ async def fill(
             if not rows:
                 await complete(tx, kb, lease.tenant_id)
                 return made
-        vectors = await embedder.embed([embedded_text(row["title"], row["heading"], row["text"]) for row in rows])
+        vectors = await embedder.embed_passages(
+            [embedded_text(row["title"], row["heading"], row["text"]) for row in rows]
+        )
         await _put(lease, insert, where, rows, vectors)
         made += len(rows)
         last = rows[-1]["number"]

@@ -29,6 +29,9 @@ class FakeEmbedder:
         self.embedded += texts
         return [self._vector(text) for text in texts]
 
+    async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
+        return await self.embed(texts)
+
     def _vector(self, text: str) -> list[float]:
         vector = [0.0] * self.dimensions
         for word in _WORD.findall(text.lower()):

@@ -3,7 +3,7 @@ commits. Vectors come afterwards: see `embedding`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
@@ -44,7 +44,7 @@ async def ingest(
                 prepared = await asyncio.to_thread(
                     prepare, [latest[name] for name in fresh], [hashes[name] for name in fresh]
                 )
-                await _replace(lease, prepared, known)
+                await replace(lease, prepared, known)
             added += sum(name not in known for name in fresh)
             changed += sum(name in known for name in fresh)
             unchanged += len(latest) - len(fresh)
@@ -86,8 +86,8 @@ async def _known_hashes(lease: Lease, ids: list[str]) -> dict[str, str]:
     return {row["id"]: row["hash"] for row in rows}
 
 
-async def _replace(lease: Lease, prepared: Sequence[Prepared], known: dict[str, str]) -> None:
-    """In one transaction the old chunks go and the new ones come: a search sees either."""
+async def replace(lease: Lease, prepared: Sequence[Prepared], known: Container[str]) -> None:
+    """In one transaction the old chunks go and the new ones come: a search sees either. `known`: which were there."""
     tenant_id = lease.tenant_id
     async with lease.store.tenant(tenant_id) as tx:
         kb = await lease.hold(tx)

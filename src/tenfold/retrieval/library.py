@@ -1,12 +1,16 @@
 """The knowledge bases of all tenants, as `app` wires them: one object with a store and an embedder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import documents, queries
 from tenfold.retrieval.embedders import embedders_of
 from tenfold.retrieval.embedding import embed_missing
+from tenfold.retrieval.index.dropping import drop
+from tenfold.retrieval.index.progress import Part
+from tenfold.retrieval.index.rebuild import PARTS, rebuild
+from tenfold.retrieval.index.types import Rebuilt
 from tenfold.retrieval.index.vectors import reembed
 from tenfold.retrieval.ingest import delete, ingest
 from tenfold.retrieval.ports import Embedder, Embedders, Recorder
@@ -55,6 +59,16 @@ class Library:
     async def document_ids(self, tenant_id: TenantId, kb: str, *, limit: int) -> list[str]:
         """The first ones, in their order."""
         return await documents.ids(self._store, tenant_id, kb, limit=limit)
+
+    async def drop(self, tenant_id: TenantId, kb: str) -> bool:
+        """The knowledge base with all that is in it. See `index.dropping.drop`."""
+        return await drop(self._store, tenant_id, kb)
+
+    async def rebuild(
+        self, tenant_id: TenantId, kb: str, *, parts: Collection[Part] = PARTS, switch: bool = False
+    ) -> Rebuilt:
+        """See `index.rebuild.rebuild`."""
+        return await rebuild(self._store, tenant_id, kb, self._embedders, parts=parts, switch=switch)
 
     async def search(
         self,

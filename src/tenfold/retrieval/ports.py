@@ -26,7 +26,11 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A vector of length 1 for each text. Raises UpstreamError."""
+        """Of questions: a vector of length 1 for each. Raises UpstreamError."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
+        """Of what questions are asked about; a model may take less care of these, of which there are many."""
         ...
 
 

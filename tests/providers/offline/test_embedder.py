@@ -13,6 +13,7 @@ import pytest
 from tenfold.core.errors import UpstreamTimeout, UpstreamUnavailable
 from tenfold.providers.offline.embedder import OfflineEmbedder
 from tenfold.providers.offline.encoder import Encoder
+from tenfold.providers.offline.granite import PASSAGE_TOKENS
 from tests.support.naughty import naughty_strings
 
 LONG = "A sentence that keeps the model busy for a while. " * 60
@@ -126,3 +127,10 @@ def test_the_child_ends_with_its_input() -> None:
     worker = [sys.executable, "-m", "tenfold.providers.offline.embed_worker"]
     run = subprocess.run(worker, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
     assert b"ready" in run.stdout
+
+
+async def test_of_passages_the_first_tokens_are_read(embedder: OfflineEmbedder, encoder: Encoder) -> None:
+    texts = [f"{number}. {LONG}" for number in range(3)]
+    assert await embedder.embed_passages(texts) == [
+        encoder.encode(text, most_tokens=PASSAGE_TOKENS)[0].tolist() for text in texts
+    ]

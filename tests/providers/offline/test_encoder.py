@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tenfold.providers.offline.encoder import Encoder
-from tenfold.providers.offline.granite import DIMENSIONS, MAX_TOKENS
+from tenfold.providers.offline.granite import DIMENSIONS, MAX_TOKENS, PASSAGE_TOKENS
 
 RELATED = [
     ("How do I reset my password?", "I forgot my password and cannot sign in."),
@@ -47,3 +47,12 @@ def test_long_texts_are_cut_at_the_models_limit(encoder: Encoder) -> None:
     vector, tokens = encoder.encode("word " * 5000)
     assert tokens == MAX_TOKENS
     assert np.array_equal(vector, encoder.encode("word " * 600)[0])
+
+
+def test_of_a_passage_the_first_tokens_are_read(encoder: Encoder) -> None:
+    text = "The invoice is sent on the first working day of each month. " * 20
+    vector, tokens = encoder.encode(text, most_tokens=PASSAGE_TOKENS)
+    assert tokens == PASSAGE_TOKENS
+    assert np.array_equal(vector, encoder.encode(text + "Something else.", most_tokens=PASSAGE_TOKENS)[0])
+    short = "An invoice."
+    assert np.array_equal(encoder.encode(short, most_tokens=PASSAGE_TOKENS)[0], encoder.encode(short)[0])

@@ -10,6 +10,7 @@ MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     texts: list[str]
+    most_tokens: int  # that are read of each; the rest is cut
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):

@@ -4,8 +4,10 @@ input, writes answers to its standard output and ends when the input does, so th
 
 import os
 import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -15,10 +17,14 @@ from tenfold.providers.offline.granite import installed_pack
 from tenfold.providers.offline.pack import PackRefused
 
 
-def serve(encoder: Encoder, jobs: BinaryIO, answers: BinaryIO) -> None:
+_THREADS: Final = min(4, len(os.sched_getaffinity(0)))  # one text each: the runtime leaves the interpreter's lock
+
+
+def serve(encoder: Encoder, jobs: BinaryIO, answers: BinaryIO, threads: Executor) -> None:
     while prefix := jobs.read(LENGTH_BYTES):
         job = decode_job(jobs.read(int.from_bytes(prefix, "little")))
-        encoded = [encoder.encode(text) for text in job.texts]
+        encode = partial(encoder.encode, most_tokens=job.most_tokens)
+        encoded = [encode(job.texts[0])] if len(job.texts) == 1 else list(threads.map(encode, job.texts))
         vectors = np.array([vector for vector, _ in encoded], np.float32).tobytes()
         _send(answers, Embedded(vectors=vectors, tokens=[tokens for _, tokens in encoded]))
 
@@ -39,7 +45,8 @@ def main(arguments: list[str]) -> int:
         return 1
     _send(answers, Ready())
     try:
-        serve(encoder, sys.stdin.buffer, answers)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            serve(encoder, sys.stdin.buffer, answers, threads)
     except BrokenPipeError:
         return 0  # nobody waits for the answer any more
     return 0

@@ -24,16 +24,23 @@ from tenfold.providers.offline.embed_protocol import (
     decode_answer,
     frame,
 )
-from tenfold.providers.offline.granite import DIMENSIONS, FINGERPRINT, UNRELATED_COSINE
+from tenfold.providers.offline.granite import (
+    DIMENSIONS,
+    FINGERPRINT,
+    MAX_TOKENS,
+    PASSAGE_TOKENS,
+    UNRELATED_COSINE,
+)
 
 _WORKER = "tenfold.providers.offline.embed_worker"
-_TEXTS_PER_JOB = 8  # at most 0.3 s of work, so that a question does not wait long behind a document
+_TEXTS_PER_JOB = 16  # so that a question does not wait long behind a document
 _ATTEMPTS = 2  # a child that was killed is replaced once for a job; a text that kills it does so twice
 
 
 class _Job:
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], most_tokens: int) -> None:
         self.texts = texts
+        self.most_tokens = most_tokens
         self.done: asyncio.Future[Embedded] = asyncio.get_running_loop().create_future()
 
 
@@ -62,12 +69,19 @@ class OfflineEmbedder:
         vectors, _ = await self.embed_counted(texts)
         return vectors
 
-    async def embed_counted(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+    async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
+        """Of each text the first 64 tokens are read: see `encoder`. Raises as `embed` does."""
+        vectors, _ = await self.embed_counted(texts, most_tokens=PASSAGE_TOKENS)
+        return vectors
+
+    async def embed_counted(
+        self, texts: Sequence[str], *, most_tokens: int = MAX_TOKENS
+    ) -> tuple[list[list[float]], int]:
         """The vectors and the number of tokens read. Raises as `embed` does."""
         vectors: list[list[float]] = []
         tokens = 0
         for start in range(0, len(texts), _TEXTS_PER_JOB):
-            embedded = await self._submit(texts[start : start + _TEXTS_PER_JOB])
+            embedded = await self._submit(texts[start : start + _TEXTS_PER_JOB], most_tokens)
             vectors += _rows(embedded.vectors)
             tokens += sum(embedded.tokens)
         return vectors, tokens
@@ -88,12 +102,12 @@ class OfflineEmbedder:
             _fail(self._jobs.get_nowait(), _closed())
         await self._end_child()
 
-    async def _submit(self, texts: Sequence[str]) -> Embedded:
+    async def _submit(self, texts: Sequence[str], most_tokens: int) -> Embedded:
         if self._closed:
             raise _closed()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name="offline-embedder")
-        job = _Job(texts)
+        job = _Job(texts, most_tokens)
         self._jobs.put_nowait(job)
         return await job.done
 
@@ -106,7 +120,7 @@ class OfflineEmbedder:
             if job.done.done():
                 continue
             try:
-                embedded = await self._run(job.texts)
+                embedded = await self._run(job)
             except asyncio.CancelledError:
                 _fail(job, _closed())
                 raise
@@ -117,12 +131,12 @@ class OfflineEmbedder:
                 if not job.done.done():
                     job.done.set_result(embedded)
 
-    async def _run(self, texts: Sequence[str]) -> Embedded:
+    async def _run(self, job: _Job) -> Embedded:
         for _ in range(_ATTEMPTS):
             try:
                 async with asyncio.timeout(self._timeout_s):
                     child = self._child or await self._start_child()
-                    return await _exchange(child, texts)
+                    return await _exchange(child, job)
             except TimeoutError:
                 await self._end_child()
                 raise UpstreamTimeout(
@@ -157,10 +171,11 @@ class OfflineEmbedder:
             child.stdin.close()
 
 
-async def _exchange(child: Process, texts: Sequence[str]) -> Embedded:
+async def _exchange(child: Process, given: _Job) -> Embedded:
     assert child.stdin is not None
     # A lone surrogate (it can come out of a JSON escape) has no UTF-8 form.
-    job = Job(texts=[text.encode("utf-8", "replace").decode() for text in texts])
+    texts = [text.encode("utf-8", "replace").decode() for text in given.texts]
+    job = Job(texts=texts, most_tokens=given.most_tokens)
     try:
         child.stdin.write(frame(job))
         await child.stdin.drain()

@@ -61,8 +61,8 @@ async def make_vectors(
     return await fill(
         lease,
         embedder,
-        _next,
-        _switch if switch else _leave,
+        next_set,
+        switch_vectors if switch else _leave,
         lambda made: progress("vectors", there + made, kb.chunk_count),
     )
 
@@ -75,13 +75,15 @@ async def discard_vectors(lease: Lease) -> None:
             await tx.execute(queries.BEGIN_VECTORS, lease.tenant_id, kb.id, None, None)
 
 
-def _next(kb: KnowledgeBase) -> UUID:
+def next_set(kb: KnowledgeBase) -> UUID:
+    """Raises Conflict: it was discarded."""
     if kb.next_vectors_set is None:
         raise Conflict(_TAKEN_AWAY)
     return kb.next_vectors_set
 
 
-async def _switch(tx: Transaction, kb: KnowledgeBase, tenant_id: TenantId) -> None:
+async def switch_vectors(tx: Transaction, kb: KnowledgeBase, tenant_id: TenantId) -> None:
+    """See `embedding.fill`: the lock under which none is lacking is the one under which searches change over."""
     await tx.execute(queries.SWITCH_VECTORS, tenant_id, kb.id)
 
 
