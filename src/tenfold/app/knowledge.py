@@ -1,4 +1,6 @@
-"""The first knowledge base: Tenfold's own documentation, one for all tenants, read in at start."""
+"""The first knowledge base: Tenfold's own documentation, one for all tenants, read in at start; and what reads the
+files of the others.
+"""
 
 import asyncio
 import logging
@@ -7,12 +9,16 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from tenfold.access.handlers import Tenants
+from tenfold.app.settings import Settings
 from tenfold.assistant.types import Hit
 from tenfold.console.documentation import MarkdownDocumentation
 from tenfold.core.errors import Conflict, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
+from tenfold.retrieval.extract.extractor import Extractor
+from tenfold.retrieval.extract.types import Limits
 from tenfold.retrieval.library import Library
+from tenfold.retrieval.prepare import MAX_DOCUMENT_CHARS
 from tenfold.retrieval.types import SourceDocument
 
 logger = logging.getLogger(__name__)
@@ -74,6 +80,20 @@ class Documentation:
 
     async def _owner(self) -> TenantId:
         return (await self._tenants.tenant_or_new(OWNER, "Tenfold's documentation")).id
+
+
+def open_extractor(settings: Settings) -> Extractor:
+    """Starts nothing until the first file."""
+    limits = settings.vector_stores
+    return Extractor(
+        limits=Limits(
+            max_bytes=limits.max_file_bytes,
+            max_chars=MAX_DOCUMENT_CHARS,
+            memory_bytes=limits.read_memory_bytes,
+            cpu_s=limits.read_seconds,
+            wall_s=2.0 * limits.read_seconds,
+        )
+    )
 
 
 def _documents(folder: Traversable, prefix: str) -> Iterator[SourceDocument]:

@@ -13,12 +13,13 @@ from tenfold.access.passwords import Passwords
 from tenfold.access.queries import PostgresAccessRows
 from tenfold.access.types import Page
 from tenfold.app.budgeting import money_services
-from tenfold.app.knowledge import Documentation
 from tenfold.app.settings import Settings
 from tenfold.assistant.assistant import Assistant
-from tenfold.assistant.calling import PathCaller
-from tenfold.assistant.ports import Recorder, Switches
+from tenfold.assistant.tickets.ports import Support
 from tenfold.console.app import create_console
+from tenfold.console.cache_services import CacheServices
+from tenfold.console.documentation import MarkdownDocumentation
+from tenfold.console.knowledge_services import KnowledgeService
 from tenfold.console.services import (
     ConsoleServices,
     DaySpend,
@@ -32,47 +33,33 @@ from tenfold.console.services import (
 from tenfold.core.clock import SystemClock
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
-from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.tickets.handlers import Tickets
 from tenfold.ledger.ports import ReceiptRows
 from tenfold.ledger.queries import PostgresReceiptRows
 from tenfold.ledger.reports.handlers import Reports
-from tenfold.ledger.reports.ports import ReportRows
 from tenfold.ledger.types import Cursor
 from tenfold.store import Store
-
-# Passages less relevant than this are noise: no model is asked. Measured over the packaged documentation: SciFact's
-# claims, which it says nothing about, stay below 0.4, questions about the product are above it.
-RELEVANCE_FLOOR = 0.4
 
 
 def build_console(
     settings: Settings,
     store: Store,
     keyring: Keyring,
-    pipeline: Pipeline,
-    documentation: Documentation,
-    reports: ReportRows,
-    slo: SloService | None = None,
+    documentation: MarkdownDocumentation,
+    reports: Reports,
+    slo: SloService,
     *,
-    recorder: Recorder | None = None,
-    switches: Switches | None = None,
+    assistant: Assistant,
+    support: Support,
+    knowledge: KnowledgeService,
     flags: FlagServices | None = None,
     health: HealthServices | None = None,
     tickets: Tickets | None = None,
     jobs: JobServices | None = None,
     webhooks: WebhookServices | None = None,
+    cache: CacheServices | None = None,
 ) -> FastAPI:
     rows, clock = PostgresAccessRows(store), SystemClock()
-    assistant = Assistant(
-        documentation,
-        PathCaller(pipeline),
-        clock,
-        model=settings.assistant.model,
-        floor=RELEVANCE_FLOOR,
-        switches=switches,
-        recorder=recorder,
-    )
     return create_console(
         ConsoleServices(
             accounts=Accounts(rows, Passwords(), clock),
@@ -80,7 +67,7 @@ def build_console(
             keyring=keyring,
             assistant=assistant,
             usage=ReceiptUsage(PostgresReceiptRows(store)),
-            documentation=documentation.pages,
+            documentation=documentation,
             model=settings.assistant.model,
             version=__version__,
             sign_up_open=settings.security.sign_up,
@@ -92,8 +79,11 @@ def build_console(
             health=health,
             jobs=jobs,
             webhooks=webhooks,
+            cache=cache,
+            support=support,
+            knowledge=knowledge,
         ),
-        Reports(reports, clock),
+        reports,
     )
 
 

@@ -20,11 +20,12 @@ from tenfold.app.accounting import Accounting, alert_figures, ceilings, correcti
 from tenfold.app.alerts import Alerts, endpoint_of
 from tenfold.app.background import Background
 from tenfold.app.batch_tiers import hand_over
+from tenfold.app.caching import SemanticCache
 from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
 from tenfold.app.explaining import health_services
 from tenfold.app.flagging import flag_services
-from tenfold.app.knowledge import Documentation
+from tenfold.app.knowledge import Documentation, open_extractor
 from tenfold.app.pages import build_console
 from tenfold.app.resources import KINDS, Resources
 from tenfold.app.routing import breaker_policy, features_of, heeds_keys, oldest_stale_s
@@ -35,6 +36,8 @@ from tenfold.app.slo.book import SloBook, boot_of_machine
 from tenfold.app.slo.meter import Meter
 from tenfold.app.slo.shelf import FileShelf
 from tenfold.app.slo.types import slos_of
+from tenfold.app.support import SupportKnowledge, SupportParts, policy_of
+from tenfold.app.support_pages import StoreKnowledge, most_uploaded
 from tenfold.app.telemetry import logs
 from tenfold.app.telemetry.feed import CallFeed
 from tenfold.app.telemetry.logs import CallLog
@@ -69,6 +72,7 @@ from tenfold.inference.tickets.handlers import Tickets
 from tenfold.ledger.paces import Paces, PostgresPaceRows
 from tenfold.ledger.prices import PriceBook
 from tenfold.ledger.reports.corrections import ReceiptCorrections
+from tenfold.ledger.reports.handlers import Reports
 from tenfold.providers.offline import smollm2
 from tenfold.providers.offline.embedder import OfflineEmbedder
 from tenfold.providers.offline.local_llm import LocalLlmProvider
@@ -150,7 +154,8 @@ class Service:
         feed = self._start_feed(corrections)
         router = Router(routes)
         switches = Switches(accounting.flags)
-        lookup = Lookup(cache, settings.cache.exact, switches, shared)
+        semantic = self._open_semantic_cache(store, cache, embedder, accounting, switches)
+        lookup = Lookup(cache, settings.cache.exact, switches, shared, semantic.grounded)
         structured = Structured()
         self._metrics.add_source(structured.counters.figures)
         background = self._open_background(store, accounting)
@@ -169,6 +174,7 @@ class Service:
             degrade=Degrade(lookup=lookup, features=features, parking=tickets),
             structured=structured,
             offload=Offload(tickets, Paces(PostgresPaceRows(store)), features, dialects=frozenset(by_name)),
+            semantic=semantic.stage,
             sink=feed,
             idempotency=accounting.idempotency,
             coalesce=settings.cache.coalesce,
@@ -180,6 +186,9 @@ class Service:
             heeds_keys=heeds_keys(settings, router),
             repeat=settings.jobs.repeat_interrupted,
         )
+        library = Library(store, embedder, self._meter.recorder(FEATURE))
+        extractor = open_extractor(settings)
+        self._resources.push_async_callback(extractor.aclose)
         resources = Resources(
             settings,
             store,
@@ -190,6 +199,8 @@ class Service:
             router=router,
             caller=caller,
             dialects=dialects,
+            library=library,
+            extractor=extractor,
             elsewhere=lambda batch_rows: hand_over(
                 settings,
                 store=store,
@@ -205,27 +216,44 @@ class Service:
             ),
         )
         self._stop_following = resources.stop
+        documentation = Documentation(library, Tenants(rows, self._clock))
+        self._keep(documentation.keep(), "app.documentation")
+        stores = resources.vector_stores
+        reports = Reports(accounting.report_rows, self._clock)
+        support = SupportParts(
+            policy_of(settings),
+            store,
+            self._clock,
+            searcher=SupportKnowledge(stores.stores, stores.search, documentation),
+            pipeline=pipeline,
+            caller=caller,
+            jobs=background.jobs,
+            outbox=outbox,
+            outcomes=reports,
+            switches=switches,
+            recorder=self._meter.recorder(FEATURE),
+        )
         scheduling = Scheduling(store, background.jobs)
-        self._work(resources, scheduling)
+        self._work(resources, support, scheduling)
         if self._serves:
-            library = Library(store, embedder, self._meter.recorder(FEATURE))
-            documentation = Documentation(library, Tenants(rows, self._clock))
-            self._keep(documentation.keep(), "app.documentation")
             console = build_console(
                 settings,
                 store,
                 keyring,
-                pipeline,
-                documentation,
-                accounting.report_rows,
+                documentation.pages,
+                reports,
                 self._slo_book,
-                recorder=self._meter.recorder(FEATURE),
-                switches=switches,
+                assistant=support.assistant,
+                support=support.desk,
+                knowledge=StoreKnowledge(
+                    stores.stores, stores.files, resources.files, max_upload_bytes=most_uploaded(settings)
+                ),
                 flags=flag_services(store, accounting.flags, self._clock),
                 health=health_services(settings, healths, router, routes, planner),
                 tickets=tickets,
                 jobs=scheduling.services,
                 webhooks=webhook_services(store, resources.sender, background.jobs, self._clock),
+                cache=semantic.services,
             )
             self.handle = Gateway(
                 keys=keyring,
@@ -316,12 +344,36 @@ class Service:
         self._metrics.add_histograms(self._background.counts.histograms)
         return self._background
 
-    def _work(self, resources: Resources, scheduling: Scheduling) -> None:
+    def _open_semantic_cache(
+        self, store: Store, exact: ExactCache, embedder: OfflineEmbedder, accounting: Accounting, switches: Switches
+    ) -> SemanticCache:
+        cache = self._settings.cache
+        semantic = SemanticCache(
+            store,
+            exact,
+            embedder,
+            accounting.changes,
+            switches,
+            self._clock,
+            policy=cache.semantic,
+            max_false_hits=cache.max_false_hits,
+            check_share=cache.check_share,
+            ttl_s=cache.semantic_ttl_s,
+            max_entries=cache.semantic_max_entries,
+            max_bytes=cache.semantic_max_bytes,
+        )
+        self._resources.push_async_callback(semantic.aclose)
+        for name, work in semantic.tasks():
+            self._keep(work, name)
+        self._metrics.add_source(semantic.figures)
+        return semantic
+
+    def _work(self, resources: Resources, support: SupportParts, scheduling: Scheduling) -> None:
         """The jobs of this process, and what is due by schedule, where it does any."""
         if self._does_jobs:
-            self._background.work(resources.handlers, self._webhook)
+            self._background.work([*resources.handlers, *support.handlers], self._webhook)
         due = scheduling.tasks() if self._does_jobs else ()
-        for name, work in (*self._background.tasks(), *resources.tasks(), *due):
+        for name, work in (*self._background.tasks(), *resources.tasks(), *support.tasks(), *due):
             self._keep(work, name)
 
     def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> Corrections:

@@ -15,6 +15,7 @@ from tenfold.app.job_tables import (
     ResponseSettings,
     WebhookSettings,
 )
+from tenfold.app.knowledge_tables import AssistantSettings, SmtpSettings, VectorStoreSettings
 from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
 from tenfold.app.setting_parts import Mistake, Usd, amount_usd, nearest
 from tenfold.app.setting_parts import Table as _Table
@@ -225,6 +226,27 @@ class CacheSettings(_Table):
     coalesce: bool = Field(
         True, description="Let identical calls in flight, of the kind the exact cache answers, share one provider call."
     )
+    semantic: Literal["off", "on_request", "always"] = Field(
+        "on_request",
+        description="Which calls the semantic cache answers: `on_request` = those that say `semantic` in "
+        "Tenfold-Cache-Control.",
+    )
+    max_false_hits: float = Field(
+        0.01, gt=0, le=0.5, description="Of the answers that the semantic cache gives, at most this share may be wrong."
+    )
+    check_share: float = Field(
+        0.05, gt=0, le=1, description="This share of its answers is checked: the model is asked all the same."
+    )
+    semantic_ttl_s: float = Field(86400, gt=0, le=366 * 86400, description="How long it may give an answer.")
+    semantic_max_entries: int = Field(
+        20_000, ge=0, le=1_000_000, description="Answers it keeps of a tenant; the oldest give way."
+    )
+    semantic_max_bytes: int = Field(128 * 1024 * 1024, ge=0, description="Memory for its scopes per process, about.")
+
+    @field_validator("semantic", mode="before")
+    @classmethod
+    def _semantic_switch(cls, value: object) -> object:
+        return {True: "always", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @field_validator("exact", mode="before")
     @classmethod
@@ -319,10 +341,6 @@ class LedgerSettings(_Table):
     )
 
 
-class AssistantSettings(_Table):
-    model: str = Field("offline-extractive", description="The model that answers on the Ask page and /api/v1/ask.")
-
-
 class TelemetrySettings(_Table):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
     log_calls: bool = Field(True, description="Write one JSON line for each call.")
@@ -351,12 +369,14 @@ class Settings(_Table):
     jobs: JobSettings = Field(default_factory=lambda: JobSettings())
     responses: ResponseSettings = Field(default_factory=lambda: ResponseSettings())
     files: FileSettings = Field(default_factory=lambda: FileSettings())
+    vector_stores: VectorStoreSettings = Field(default_factory=lambda: VectorStoreSettings())
     batches: BatchSettings = Field(default_factory=lambda: BatchSettings())
     webhooks: WebhookSettings = Field(default_factory=lambda: WebhookSettings())
     egress: EgressSettings = Field(default_factory=lambda: EgressSettings())
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings())
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     assistant: AssistantSettings = Field(default_factory=lambda: AssistantSettings())
+    smtp: SmtpSettings = Field(default_factory=lambda: SmtpSettings())
     slo: SloTables = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=lambda: TelemetrySettings())
     security: SecuritySettings = Field(default_factory=lambda: SecuritySettings())

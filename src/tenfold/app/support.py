@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
+from tenfold.app.settings import Settings, environment, secret
 from tenfold.app.smtp import SmtpMailer, SmtpServer
 from tenfold.assistant.assistant import ESCALATE_BELOW, Assistant
 from tenfold.assistant.calling import JobCaller, PathCaller
@@ -30,7 +31,7 @@ from tenfold.retrieval.vector_stores.types import Question
 from tenfold.store import Store
 from tenfold.webhooks.ports import Outbox
 
-__all__ = ["KINDS", "SUPPORT_STORE", "SupportKnowledge", "SupportParts", "SupportPolicy", "passage_url"]
+__all__ = ["KINDS", "SUPPORT_STORE", "SupportKnowledge", "SupportParts", "SupportPolicy", "passage_url", "policy_of"]
 
 SUPPORT_STORE = "support"
 """The title of the vector store whose files are what the assistant knows of a tenant."""
@@ -51,6 +52,33 @@ class SupportPolicy(Struct, frozen=True, kw_only=True):
     keep_s: float = KEEP_S
     ticket_url: str | None = None  # with {ticket} in it
     mail: SmtpServer | None = None
+
+
+def policy_of(settings: Settings) -> SupportPolicy:
+    """Raises SettingsError: the password of the mail server is not where it should be."""
+    assistant, smtp = settings.assistant, settings.smtp
+    mail = None
+    if smtp.host is not None:
+        mail = SmtpServer(
+            host=smtp.host,
+            port=smtp.port,
+            sender=smtp.sender,
+            sender_name=smtp.sender_name,
+            username=smtp.username,
+            password=secret(smtp.password, environment(), "[smtp]", "password"),
+            security=smtp.security,
+            timeout_s=smtp.timeout_s,
+        )
+    return SupportPolicy(
+        model=assistant.model,
+        larger=assistant.larger_model,
+        escalate_below=assistant.escalate_below,
+        hand_off=HandOffRules(on=frozenset(assistant.hand_off), below=assistant.hand_off_below),
+        semantic=settings.cache.semantic != "off",
+        keep_s=assistant.keep_days * 86_400.0,
+        ticket_url=assistant.ticket_url,
+        mail=mail,
+    )
 
 
 class SupportKnowledge:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from tenfold.app.settings import Settings
 from tenfold.console.knowledge_services import KnowledgeCounts, KnowledgeFile, KnowledgeList, KnowledgeText
 from tenfold.core.errors import Conflict, NotFound, TenfoldError
 from tenfold.core.ids import TenantId
@@ -14,7 +15,13 @@ from tenfold.retrieval.vector_stores.types import StoreFile, VectorStore
 
 SUPPORT_STORE = "support"
 _UPLOADED = {"uploaded": "console"}  # by this page, whose file goes with what came of it
+_FORM_BYTES = 128 * 1024  # around the files
 _NOBODYS = KnowledgeCounts()
+
+
+def most_uploaded(settings: Settings) -> int:
+    """Bytes of one form that is uploaded."""
+    return min(settings.server.max_body_bytes - _FORM_BYTES, settings.files.max_bytes)
 
 
 class StoreKnowledge:

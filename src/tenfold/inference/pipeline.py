@@ -29,6 +29,7 @@ from tenfold.inference.planner import Planner, off
 from tenfold.inference.ports import ClientDialect, OutcomeSink, Responder
 from tenfold.inference.relay import cut, relay_stream, relay_whole
 from tenfold.inference.route import Route, Router
+from tenfold.inference.semantic.stage import Semantic
 from tenfold.inference.settle import settle
 from tenfold.inference.share import FlightFailed, follow, take_home
 from tenfold.inference.structured import Structured
@@ -50,6 +51,7 @@ class Pipeline:
         degrade: Degrade | None = None,
         structured: Structured | None = None,
         offload: Offload | None = None,
+        semantic: Semantic | None = None,
         coalesce: bool = True,
     ) -> None:
         self._admit = admit
@@ -61,6 +63,7 @@ class Pipeline:
         self._degrade = degrade or Degrade(lookup=lookup)
         self._structured = structured or Structured()
         self._offload = offload
+        self._semantic = semantic
         self._coalesce = coalesce
         self.flights = Flights()
 
@@ -126,6 +129,12 @@ class Pipeline:
             tokens = await count_tokens(question, route)
             respond.whole(call, dialect.encode_count(tokens), responder)
             return None
+        semantic = self._semantic
+        if semantic is not None and kill is None and semantic.may(call):
+            answer, question.looked_up = await semantic.look_up(call)
+            if answer is not None:
+                await _reuse(call, answer, responder)
+                return None
         offload = self._offload
         if offload is not None and kill is None and offload.may(call) and await offload.take(call, responder):
             return None
@@ -195,12 +204,16 @@ class Pipeline:
             key = self._lookup.stale_key(call)
         body: bytes | None
         if call.stream:
-            keep = None if key is None else self._lookup.keep
+            keep = None if key is None and question.looked_up is None else self._lookup.keep
             body = await relay_stream(question, attempts, responder, self._structured, keep)
         else:
             body = await relay_whole(question, attempts, responder, self._structured)
-        if key is not None and body is not None:
+        if body is None:
+            return
+        if key is not None:
             self._lookup.store(call, key, body)
+        if question.looked_up is not None and self._semantic is not None:
+            self._semantic.keep(call, question.looked_up, body)
 
     async def _settled(
         self, question: Question, responder: Responder, stages: Awaitable[Flight | None]
