@@ -39,6 +39,10 @@ class FakeAccessRows:
         self._answer()
         return next((tenant for tenant in self._tenants.values() if tenant.slug == slug), None)
 
+    async def tenant_by_id(self, tenant_id: TenantId) -> Tenant | None:
+        self._answer()
+        return self._tenants.get(tenant_id)
+
     async def tenants(self, *, after: str | None, limit: int) -> list[Tenant]:
         self._answer()
         ordered = sorted(self._tenants.values(), key=lambda tenant: tenant.slug)

@@ -40,6 +40,13 @@ class Tenants:
             raise NotFound(f"There is no tenant '{slug}'.", param="slug")
         return found
 
+    async def tenant_of(self, tenant_id: TenantId) -> Tenant:
+        """Raises NotFound."""
+        found = await self._rows.tenant_by_id(tenant_id)
+        if found is None:
+            raise NotFound("There is no such tenant.")
+        return found
+
     async def tenant_or_new(self, slug: str, name: str) -> Tenant:
         """The tenant of that slug, created when absent; safe to call from many processes at once."""
         found = await self._rows.tenant_by_slug(tenant_slug(slug))

@@ -111,6 +111,11 @@ class PostgresAccessRows:
             row = await tx.fetchrow(_TENANT_BY_SLUG, slug)
         return None if row is None else _tenant(row)
 
+    async def tenant_by_id(self, tenant_id: TenantId) -> Tenant | None:
+        async with self._store.directory(readonly=True) as tx:
+            row = await tx.fetchrow(_TENANT_BY_ID, tenant_id)
+        return None if row is None else _tenant(row)
+
     async def tenants(self, *, after: str | None, limit: int) -> list[Tenant]:
         async with self._store.directory(readonly=True) as tx:
             return [_tenant(row) for row in await tx.fetch(_TENANTS, after or "", limit)]
