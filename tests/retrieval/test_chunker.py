@@ -1,10 +1,13 @@
 """Chunks are spans of the text: nothing is lost, nothing overlaps, structure stays whole."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.retrieval.chunker import MAX_CHARS, MAX_WHOLE_CHARS, chunk
+from tenfold.retrieval.chunker import MAX_CHARS, MAX_WHOLE_CHARS, TOKEN_CHARS, chunk
+from tenfold.retrieval.types import Chunking
 from tests.support.shared_data import json_lines, shared_data
 
 GUIDE = """\
@@ -95,6 +98,23 @@ def test_a_long_paragraph_is_cut_between_sentences() -> None:
     pieces = chunk("This is one sentence of the paragraph. " * 200)
     assert len(pieces) > 3
     assert all(piece.text.endswith(".") and len(piece.text) <= MAX_CHARS for piece in pieces)
+
+
+@pytest.mark.parametrize(("most", "overlap"), [(100, 0), (100, 50), (800, 400)])
+def test_chunks_are_as_large_as_asked_and_overlap(most: int, overlap: int) -> None:
+    sentences = " ".join(f"Sentence {at} of the text says little." for at in range(200))
+    text = f"# Guide\n\n{sentences}\n\n```\n" + "code line\n" * 300 + "```\n\n## End\n\n" + sentences
+    pieces = chunk(text, Chunking(max_tokens=most, overlap_tokens=overlap))
+    assert all(text[piece.start : piece.end] == piece.text for piece in pieces)
+    assert all(len(piece.text) <= most * TOKEN_CHARS for piece in pieces)
+    assert max(len(piece.text) for piece in pieces) > (most - overlap) * TOKEN_CHARS / 2
+    for before, piece in pairwise(pieces):
+        shared = before.end - piece.start
+        assert before.start < piece.start
+        assert text[before.end : piece.start].strip() == ""
+        assert 0 <= shared <= overlap * TOKEN_CHARS if overlap else shared <= 0
+    if overlap:
+        assert any(before.end > piece.start for before, piece in pairwise(pieces))
 
 
 def test_real_documentation_is_covered() -> None:

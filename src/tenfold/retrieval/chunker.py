@@ -84,12 +84,12 @@ def _sizes(chunking: Chunking | None) -> _Sizes:
 
 
 def _overlapping(source: str, chunks: list[Chunk], overlap: int) -> list[Chunk]:
-    """Each begins so many characters earlier, at a word, but not before the one before it."""
+    """Each begins so many characters earlier, at a word, but has no more than the second half of the one before it."""
     found = chunks[:1]
     for before, piece in pairwise(chunks):
-        earliest = max(before.start, piece.start - overlap)
+        earliest = max((before.start + before.end) // 2, piece.start - overlap)
         blank = re.search(r"\s", source[earliest : piece.start])
-        start = earliest if earliest == before.start or blank is None else earliest + blank.end()
+        start = piece.start if blank is None else earliest + blank.end()
         text = source[start : piece.end]
         start += len(text) - len(text.lstrip())
         found.append(Chunk(heading=piece.heading, text=source[start : piece.end], start=start, end=piece.end))

@@ -23,6 +23,8 @@ async def test_a_store_is_told_as_it_was_made(shelves: Shelves) -> None:
     assert store.expires_at is not None
     assert (store.expires_at - store.last_active_at).total_seconds() == 3 * DAY_S
     assert await rows.find(other, new.id) is None
+    assert await rows.brief(mine, [new.id, uuid7()]) == {new.id: store}
+    assert await rows.brief(other, [new.id]) == {}
     assert await rows.add(NewStore(tenant_id=mine, id=uuid7()), most=1) is None
     assert await rows.hide(mine, new.id)
     assert await rows.add(NewStore(tenant_id=mine, id=uuid7()), most=1) is not None

@@ -106,6 +106,15 @@ class FakeVectorStoreRows:
         await self._reach()
         return self._told((tenant_id, store_id))
 
+    async def brief(self, tenant_id: TenantId, store_ids: Sequence[UUID]) -> dict[UUID, VectorStore]:
+        await self._reach()
+        found = {each: self._told((tenant_id, each)) for each in store_ids}
+        return {
+            each: structs.replace(store, counts=FileCounts(), usage_bytes=0)
+            for each, store in found.items()
+            if store is not None
+        }
+
     async def page(self, tenant_id: TenantId, place: Place) -> list[VectorStore]:
         await self._reach()
         found = [store for at in self._mine(tenant_id) if (store := self._told(at)) is not None]

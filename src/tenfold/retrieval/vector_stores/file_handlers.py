@@ -227,7 +227,7 @@ class StoreFiles:
 
     async def _store(self, tenant_id: TenantId, name: str) -> VectorStore:
         known = store_id_of(name)
-        store = None if known is None else await self._rows.find(tenant_id, known)
+        store = None if known is None else (await self._rows.brief(tenant_id, [known])).get(known)
         if store is None:
             raise no_store(name)
         return store

@@ -60,6 +60,10 @@ class VectorStoreRows(Protocol):
 
     async def find(self, tenant_id: TenantId, store_id: UUID) -> VectorStore | None: ...
 
+    async def brief(self, tenant_id: TenantId, store_ids: Sequence[UUID]) -> dict[UUID, VectorStore]:
+        """Those of them that are there, without counts and usage: of many files these take a while to be summed."""
+        ...
+
     async def page(self, tenant_id: TenantId, place: Place) -> list[VectorStore]:
         """By age."""
         ...

@@ -25,9 +25,11 @@ from tenfold.store import ReadTransaction, Row, Transaction, tell_change, tenant
 
 _IS_EXPIRED = "(s.state = 'expired' OR coalesce(s.expires_at <= now(), false))"
 
+_TOLD = f"""s.tenant_id, s.id, s.title, s.description, s.metadata, s.expires_days, s.expires_at, s.created_at,
+       s.last_active_at, {_IS_EXPIRED} AS expired, s.last_active_at < now() - interval '1 minute' AS idle"""
+
 _STORE = f"""
-SELECT s.tenant_id, s.id, s.title, s.description, s.metadata, s.expires_days, s.expires_at, s.created_at,
-       s.last_active_at, {_IS_EXPIRED} AS expired, s.last_active_at < now() - interval '1 minute' AS idle, c.*
+SELECT {_TOLD}, c.*
 FROM vector_stores s CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'in_progress') AS in_progress,
            count(*) FILTER (WHERE status = 'completed') AS completed,
@@ -40,6 +42,11 @@ WHERE s.tenant_id = $1 AND s.state <> 'deleted'
 """  # noqa: S608  (what is put in stands above)
 
 FIND = f"{_STORE} AND s.id = $2"
+
+BRIEF = f"""
+SELECT {_TOLD}, 0 AS in_progress, 0 AS completed, 0 AS failed, 0 AS cancelled, 0 AS usage_bytes
+FROM vector_stores s WHERE s.tenant_id = $1 AND s.state <> 'deleted' AND s.id = ANY ($2::uuid[])
+"""  # noqa: S608
 
 TITLED = f"{_STORE} AND s.title = $2 AND NOT {_IS_EXPIRED} ORDER BY s.id LIMIT 1"
 
@@ -135,6 +142,11 @@ class PostgresVectorStoreRows(PostgresStoreFiles):
     async def find(self, tenant_id: TenantId, store_id: UUID) -> VectorStore | None:
         async with self._store.tenant(tenant_id, readonly=True) as tx:
             return await _told(tx, tenant_id, store_id)
+
+    async def brief(self, tenant_id: TenantId, store_ids: Sequence[UUID]) -> dict[UUID, VectorStore]:
+        async with self._store.tenant(tenant_id, readonly=True) as tx:
+            rows = await tx.fetch(BRIEF, tenant_id, list(store_ids))
+        return {row["id"]: store_of(row) for row in rows}
 
     async def page(self, tenant_id: TenantId, place: Place) -> list[VectorStore]:
         query = UPWARDS if place.upwards else DOWNWARDS

@@ -31,7 +31,7 @@ class StoreSearch:
         """The best passages of all these stores (public ids) for all the queries together, the best first. Raises
         NotFound (a store that is not the tenant's), InvalidRequest (one has expired), StoreUnavailable."""
         _check(stores, question)
-        found = [await self._live(tenant_id, name) for name in dict.fromkeys(stores)]
+        found = await self._live(tenant_id, stores)
         if not found:
             return []
         slots = asyncio.Semaphore(_AT_ONCE)
@@ -90,14 +90,19 @@ class StoreSearch:
             for one in await self.ask(principal.tenant_id, store_ids, question)
         ]
 
-    async def _live(self, tenant_id: TenantId, name: str) -> VectorStore:
-        known = store_id_of(name)
-        store = None if known is None else await self._rows.find(tenant_id, known)
-        if store is None:
-            raise no_store(name)
-        if store.expired:
-            raise expired(store)
-        return store
+    async def _live(self, tenant_id: TenantId, names: Sequence[str]) -> list[VectorStore]:
+        """Each once."""
+        known = {name: store_id_of(name) for name in names}
+        there = await self._rows.brief(tenant_id, [each for each in known.values() if each is not None])
+        found: list[VectorStore] = []
+        for name, store_id in known.items():
+            store = None if store_id is None else there.get(store_id)
+            if store is None:
+                raise no_store(name)
+            if store.expired:
+                raise expired(store)
+            found.append(store)
+        return found
 
     async def _told(self, tenant_id: TenantId, found: Collection[tuple[VectorStore, Passage, float]]) -> list[Found]:
         """With their files; what is of no file, or of one that is not in the store any more, is left out."""
