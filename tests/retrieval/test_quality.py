@@ -1,5 +1,5 @@
 """Retrieval and extractive answers on real documentation and real questions, offline. The limits asserted stand a
-little below what was measured; `tools/eval_retrieval.py` measures the whole.
+little below what was measured; `python -m bench.retrieval quality` measures the whole.
 """
 
 import asyncio
