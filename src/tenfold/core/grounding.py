@@ -33,8 +33,8 @@ class Passage(Struct, frozen=True, kw_only=True):
     heading: str = ""
 
 
-def compose(passages: Sequence[Passage], question: str) -> str:
-    """The user message:
+def compose(passages: Sequence[Passage], question: str, *, first: int = 1) -> str:
+    """The user message; `first` is the number of its first passage, where others were quoted before:
 
         Passages:
         [1] <title> — <heading path>
@@ -44,7 +44,7 @@ def compose(passages: Sequence[Passage], question: str) -> str:
 
     Titles and headings are made one line each, a title without the sign that separates them.
     """
-    blocks = [f"{_header(number, passage)}\n{_escape(passage.text)}" for number, passage in enumerate(passages, 1)]
+    blocks = [f"{_header(number, passage)}\n{_escape(passage.text)}" for number, passage in enumerate(passages, first)]
     listed = "\n\n".join(blocks)
     return INTRO + (f"{listed}\n\n" if blocks else "\n") + QUESTION_MARK + question
 

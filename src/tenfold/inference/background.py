@@ -27,7 +27,7 @@ from tenfold.core.errors import (
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.pipeline import Pipeline
-from tenfold.inference.ports import ClientDialect
+from tenfold.inference.ports import ClientDialect, Responder
 
 MOST_ROUNDS = 12  # a step that was interrupted, or failed, so often ends in the error that says so
 _NOT_ASKED = (StoreUnavailable, Overloaded, IdempotencyInFlight)
@@ -106,7 +106,7 @@ class BackgroundCaller:
         operation: Operation,
         dialect: ClientDialect,
         body: bytes,
-        responder: Recorder,
+        responder: Responder,
         *,
         key: str,
         options: CallOptions = DEFAULT_OPTIONS,

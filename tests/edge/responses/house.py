@@ -4,7 +4,7 @@
 ...     response = await house.client.responses.create(model=MODEL, input="Hi")
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +20,11 @@ from tenfold.edge.http import Request
 from tenfold.edge.responses import ResponsesCodec, ResponsesResource
 from tenfold.inference.background import BackgroundCaller
 from tenfold.inference.responses.background import BuryResponse, ForgetResponse, MakeResponse
-from tenfold.inference.responses.fake import FakeResponseRows
+from tenfold.inference.responses.fake import FakeFileSearcher, FakeResponseRows
+from tenfold.inference.responses.file_search import FileSearch
 from tenfold.inference.responses.handlers import Responses
 from tenfold.inference.responses.making import Making
-from tenfold.inference.responses.types import KIND, KIND_DEAD, KIND_FORGET
+from tenfold.inference.responses.types import KIND, KIND_DEAD, KIND_FORGET, FoundPassage
 from tenfold.webhooks.fake import FakeOutbox
 from tenfold.webhooks.types import KIND as WEBHOOK
 from tests.support.http_server import Served
@@ -65,6 +66,8 @@ class House:
         quiet_s: float = 60.0,
         max_input_bytes: int = 1 << 18,
         max_chain: int = 20,
+        stores: Mapping[str, Sequence[FoundPassage]] | None = None,
+        does_tools: bool = True,
         **how: Any,
     ) -> None:
         self.world = World(scripts, **how)
@@ -79,13 +82,20 @@ class House:
         )
         self.responses = Responses(self.rows, jobs, self.outbox, self.making, self.world.clock)
         caller = BackgroundCaller(self.world.pipeline)
+        self.searcher = FakeFileSearcher(self.acme.tenant_id, stores or {})
+        files = None if stores is None else FileSearch(self.searcher, self.codec, lambda _model: does_tools)
         self.handlers = (
-            MakeResponse(self.rows, self.making, caller, self.work.rows, self.outbox),
+            MakeResponse(self.rows, self.making, caller, self.work.rows, self.outbox, files=files),
             BuryResponse(self.rows, self.codec, jobs, self.outbox),
             ForgetResponse(jobs),
         )
         self.resource = ResponsesResource(
-            self.responses, self.world.pipeline, self.world.router, max_body_bytes=MAX_BODY_BYTES, quiet_s=quiet_s
+            self.responses,
+            self.world.pipeline,
+            self.world.router,
+            max_body_bytes=MAX_BODY_BYTES,
+            quiet_s=quiet_s,
+            files=files,
         )
         gateway = Gateway(
             keys=Keys(self.acme, self.stranger),

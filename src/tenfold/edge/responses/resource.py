@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import json
 
 from tenfold.core.call import Call, CallOptions
-from tenfold.core.errors import InvalidRequest, Overloaded, TenfoldError
+from tenfold.core.errors import InvalidRequest, Overloaded, TenfoldError, UnsupportedParameter
 from tenfold.core.headers import header_lines, still_holds
 from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
@@ -19,6 +19,8 @@ from tenfold.edge.options import read_options
 from tenfold.edge.responses.reply import StoredReply
 from tenfold.inference import respond
 from tenfold.inference.pipeline import Pipeline
+from tenfold.inference.ports import Responder
+from tenfold.inference.responses.file_search import FileSearch, alone, is_wanted
 from tenfold.inference.responses.handlers import DEFAULT_PAGE, Responses
 from tenfold.inference.responses.types import Asked, JsonObject, StoredResponse
 
@@ -56,6 +58,7 @@ class ResponsesResource:
         *,
         max_body_bytes: int,
         quiet_s: float = QUIET_S,
+        files: FileSearch | None = None,
     ) -> None:
         self._responses = responses
         self._making = responses.making
@@ -64,6 +67,7 @@ class ResponsesResource:
         self._models = models
         self._max_body_bytes = max_body_bytes
         self._quiet_s = quiet_s
+        self._files = files
         self._stopped = False
         self._followers: set[asyncio.Future[None]] = set()  # each is done when its client is to go elsewhere
 
@@ -103,6 +107,8 @@ class ResponsesResource:
         later = options.respond_async and not (typed.background or typed.stream or typed.store is False)
         if later:
             value = value | {"background": True}
+        if self._files is None and is_wanted(value):
+            raise UnsupportedParameter("There are no vector stores here to search.", param="tools")
         asked = await self._making.ask(principal, value, body, options)
         if later:
             await self._accept_later(request, principal, asked, options)
@@ -115,10 +121,25 @@ class ResponsesResource:
             else:
                 self._answer(request, self._responses.told(row))
         else:
-            call = self._call(principal, asked.body, options)
             reply = StoredReply(request, self._making, asked)
-            await self._pipeline.serve(call, self._dialect, reply)
+            if is_wanted(value):
+                await self._search(principal, asked, options, reply)
+            else:
+                await self._pipeline.serve(self._call(principal, asked.body, options), self._dialect, reply)
             await reply.end()
+
+    async def _search(self, principal: Principal, asked: Asked, options: CallOptions, reply: StoredReply) -> None:
+        """In as many calls as the model needs. Raises what the search does, where nothing was told yet."""
+
+        async def ask(body: bytes, responder: Responder, of_round: CallOptions, name: str) -> Call:
+            call = self._call(principal, body, of_round)
+            await self._pipeline.serve(call, self._dialect, responder)
+            return call
+
+        assert self._files is not None
+        answered = await self._files.answer(principal, asked.echo, asked.body, options, reply, ask)
+        if answered.error is not None and not answered.told:
+            raise answered.error
 
     async def _accept_later(self, request: Request, principal: Principal, asked: Asked, options: CallOptions) -> None:
         """202, or the response itself where it has ended while the client would wait."""
@@ -141,8 +162,9 @@ class ResponsesResource:
         self, principal: Principal, asked: Asked, options: CallOptions, *, somebody_waits: bool
     ) -> StoredResponse:
         """What cannot be done is refused now, not later."""
-        peek = self._dialect.peek("chat", asked.body)
-        self._dialect.decode_chat(asked.body)
+        body = alone(asked.body) if is_wanted(asked.echo.request) else asked.body
+        peek = self._dialect.peek("chat", body)
+        self._dialect.decode_chat(body)
         self._models.find(peek.model)
         return await self._making.accept(principal, asked, options, somebody_waits=somebody_waits)
 

@@ -11,7 +11,8 @@ from tenfold.core.errors import Conflict, NotFound, Overloaded, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
 from tenfold.inference.background import Cancellable, Recorder
-from tenfold.inference.ports import ClientDialect
+from tenfold.inference.ports import ClientDialect, Responder
+from tenfold.inference.responses.file_search import Answered, FileSearch, is_wanted
 from tenfold.inference.responses.handlers import died_of, echo_of, failed_object
 from tenfold.inference.responses.making import Making
 from tenfold.inference.responses.ports import Codec, EventRows, ResponseRows
@@ -37,7 +38,7 @@ class Caller(Protocol):
         operation: Operation,
         dialect: ClientDialect,
         body: bytes,
-        responder: Recorder,
+        responder: Responder,
         *,
         key: str,
         options: CallOptions,
@@ -52,13 +53,23 @@ class MakeResponse:
     kind = KIND
     after_death: str | None = KIND_DEAD
 
-    def __init__(self, rows: ResponseRows, making: Making, caller: Caller, events: EventRows, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        rows: ResponseRows,
+        making: Making,
+        caller: Caller,
+        events: EventRows,
+        outbox: Outbox,
+        *,
+        files: FileSearch | None = None,
+    ) -> None:
         self._rows = rows
         self._making = making
         self._codec: Codec = making.codec
         self._caller = caller
         self._events = events
         self._outbox = outbox
+        self._files = files
 
     async def run(self, job: JobContext) -> Result:
         work = job.work
@@ -91,30 +102,44 @@ class MakeResponse:
             telling = Telling(self._codec, echo_of(row), told, job.emit)
         recorder = telling or Recorder()
         try:
-            call = await self._caller.call(
-                work.principal,
-                "chat",
-                self._codec.dialect,
-                body,
-                recorder,
-                key=job.key(_STEP),
-                options=_options.decode(work.input),
-                job=job,
-                waited_s=work.job.waited_s,
-            )
+            answered = await self._ask(job, row, body, recorder)
         except asyncio.CancelledError:
             if job.cancelled:
                 await self._cancelled(row, telling)
                 return 0
             raise
         await job.flush()
-        await self._end(job, row, call, recorder, telling)
-        return call.cost_nano or 0
+        await self._end(job, row, answered, recorder, telling)
+        return answered.cost_nano
+
+    async def _ask(self, job: JobContext, row: StoredResponse, body: bytes, recorder: Recorder) -> Answered:
+        """In one call, or in as many as a search of files needs, each of them once."""
+        work = job.work
+        options = _options.decode(work.input)
+
+        async def ask(body: bytes, responder: Responder, of_round: CallOptions, name: str) -> Call:
+            return await self._caller.call(
+                work.principal,
+                "chat",
+                self._codec.dialect,
+                body,
+                responder,
+                key=job.key(f"{_STEP}:{name}" if name else _STEP),
+                options=of_round,
+                job=job,
+                waited_s=work.job.waited_s,
+            )
+
+        echo = echo_of(row)
+        if self._files is not None and is_wanted(echo.request):
+            return await self._files.answer(work.principal, echo, body, options, recorder, ask)
+        call = await ask(body, recorder, options, "")
+        return Answered(error=call.error, cost_nano=call.cost_nano or 0)
 
     async def _end(
-        self, job: JobContext, row: StoredResponse, call: Call, recorder: Recorder, telling: Telling | None
+        self, job: JobContext, row: StoredResponse, answered: Answered, recorder: Recorder, telling: Telling | None
     ) -> None:
-        error = call.error
+        error = answered.error
         if telling is not None and recorder.is_stream:
             response = telling.response
         elif error is None and recorder.status == 200:
@@ -122,14 +147,14 @@ class MakeResponse:
         else:
             response = None
         if response is not None:
-            await self._finish(row, response, call.cost_nano or 0)
+            await self._finish(row, response, answered.cost_nano)
             return
         if error is None:
             error = TenfoldError("The model's answer did not come to its end.")
         if error.retryable and not recorder.is_stream:
-            job.spent(call.cost_nano or 0)
+            job.spent(answered.cost_nano)
             raise error
-        await self._fail(row, error, cost_nano=call.cost_nano or 0, output=telling.items if telling else [])
+        await self._fail(row, error, cost_nano=answered.cost_nano, output=telling.items if telling else [])
 
     async def _finish(self, row: StoredResponse, response: JsonObject, cost_nano: int) -> None:
         status: Status = response["status"]

@@ -1,15 +1,27 @@
-"""Stored responses in memory, for tests of whatever stands on them; under the contract suite of the real ones."""
+"""Stored responses in memory, for tests of whatever stands on them; under the contract suite of the real ones. And a
+search of files that finds what it is told to.
+"""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from msgspec import structs
 
 from tenfold.core.clock import Clock
-from tenfold.core.errors import StoreUnavailable
+from tenfold.core.errors import NotFound, StoreUnavailable
 from tenfold.core.ids import TenantId
-from tenfold.inference.responses.types import Keyed, Link, NewResponse, Status, StoredResponse
+from tenfold.core.principal import Principal
+from tenfold.inference.responses.types import (
+    FoundPassage,
+    JsonObject,
+    Keyed,
+    Link,
+    NewResponse,
+    Status,
+    StoredResponse,
+)
 
 At = tuple[TenantId, UUID]
 
@@ -168,3 +180,36 @@ class FakeResponseRows:
         await asyncio.sleep(0)  # as a database would, let others run
         if self.away:
             raise StoreUnavailable("The database is not reachable at the moment.")
+
+
+class FakeFileSearcher:
+    """`stores`: the passages of each, of one tenant; they are found by any query. Set `away` to make every search raise
+    StoreUnavailable. `asked`: the queries of each search, in order."""
+
+    def __init__(self, tenant_id: TenantId, stores: Mapping[str, Sequence[FoundPassage]]) -> None:
+        self.away = False
+        self.asked: list[tuple[str, ...]] = []
+        self.filters: list[JsonObject | None] = []
+        self._tenant_id = tenant_id
+        self._stores = stores
+
+    async def search(
+        self,
+        principal: Principal,
+        store_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        filters: JsonObject | None = None,
+        max_results: int = 20,
+        ranking: JsonObject | None = None,
+    ) -> list[FoundPassage]:
+        await asyncio.sleep(0)
+        self.asked.append(tuple(queries))
+        self.filters.append(filters)
+        if self.away:
+            raise StoreUnavailable("The database is not reachable at the moment.")
+        for name in store_ids:
+            if principal.tenant_id != self._tenant_id or name not in self._stores:
+                raise NotFound(f"There is no vector store '{name}'.", param="vector_store_ids")
+        found = [passage for name in store_ids for passage in self._stores[name]]
+        return sorted(found, key=lambda passage: -passage.score)[:max_results]

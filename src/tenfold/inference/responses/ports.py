@@ -99,6 +99,11 @@ class Stamp(Protocol):
         """The number of the next event."""
         ...
 
+    @property
+    def output_index(self) -> int:
+        """That of the next item."""
+        ...
+
     def whole(self, body: bytes) -> bytes:
         """A reply in one piece."""
         ...

@@ -12,7 +12,7 @@ from tenfold.core.chat import JsonObject
 from tenfold.core.errors import InvalidRequest, UnsupportedParameter
 from tenfold.core.json_guard import load_json
 from tenfold.edge.dialects.openai.checks import reworded
-from tenfold.edge.dialects.responses.schema import Body, Item, Output
+from tenfold.edge.dialects.responses.schema import FILE_SEARCH, Body, Item, Output
 
 _INCLUDABLE = frozenset(
     {
@@ -33,10 +33,11 @@ _ITEMS = frozenset(
         "function_call_output",
         "custom_tool_call",
         "custom_tool_call_output",
+        "file_search_call",
         "reasoning",
     }
 )
-_TOOLS = frozenset({"function", "custom"})
+_TOOLS = frozenset({"function", "custom", FILE_SEARCH})
 _CHOICES = ("none", "auto", "required")
 _ELSEWHERE = {
     "conversation": "Conversations are not kept here: send `previous_response_id`, or the items themselves in `input`.",
@@ -46,7 +47,6 @@ _ELSEWHERE = {
 }
 _INSTEAD = {
     "web_search": "offer a function tool that searches, or use Anthropic's web_search tool through /v1/messages",
-    "file_search": "offer a function tool that searches your documents",
     "mcp": "call the MCP server yourself, and offer its tools as functions",
     "code_interpreter": "offer a function tool that runs code",
     "image_generation": "offer a function tool that makes images",
@@ -57,6 +57,10 @@ _INSTEAD = {
     "tool_search": "list the tools themselves",
     "namespace": "list the tools themselves",
 }
+_NO_SEARCH = (
+    "Files are searched by POST /v1/responses itself: in a batch there is no file_search. Search the vector store"
+    " first, and send what was found in `input`."
+)
 _NO_STORE = "It is answered by POST /v1/responses itself, and has no place in a batch: send the items in `input`."
 
 
@@ -77,6 +81,11 @@ def look(body: bytes) -> tuple[JsonObject, Body]:
                 f"Invalid value: '{wanted[:80]}'. Supported values are: {known}.", param=f"include[{number}]"
             )
     check_choice(typed.tool_choice, typed.tools or ())
+    searches = [number for number, tool in enumerate(typed.tools or ()) if tool.type == FILE_SEARCH]
+    if len(searches) > 1:
+        raise InvalidRequest(
+            "One `file_search` searches all its vector stores: name them in one tool.", param=f"tools[{searches[1]}]"
+        )
     if typed.reasoning is not None and typed.reasoning.mode not in (None, "standard"):
         raise UnsupportedParameter(
             "Only the mode 'standard' is known here: use a larger `reasoning.effort`.", param="reasoning.mode"
@@ -94,6 +103,9 @@ def look_alone(body: bytes, *, counting: bool = False) -> tuple[JsonObject, Body
         raise UnsupportedParameter(_NO_STORE, param="previous_response_id")
     if typed.background and not counting:
         raise UnsupportedParameter(_NO_STORE, param="background")
+    for number, tool in enumerate(typed.tools or ()):
+        if tool.type == FILE_SEARCH and not counting:
+            raise UnsupportedParameter(_NO_SEARCH, param=f"tools[{number}]")
     if not typed.input and not typed.instructions:
         raise InvalidRequest("Missing required parameter: 'input'.", param="input")
     if isinstance(typed.input, list):
@@ -153,6 +165,8 @@ def check_choice(choice: Any, tools: Any) -> None:
             )
         return
     kind, offered = choice.get("type"), {(tool.type, tool.name) for tool in tools}
+    if kind == FILE_SEARCH and (FILE_SEARCH, None) in offered:
+        return
     if kind in ("function", "custom"):
         _check_offered(kind, choice.get("name"), offered, "tool_choice")
     elif kind == "allowed_tools":
@@ -176,6 +190,8 @@ def check_choice(choice: Any, tools: Any) -> None:
 
 
 def _check_offered(kind: Any, name: Any, offered: set[tuple[str, str | None]], param: str) -> None:
+    if kind == FILE_SEARCH and (FILE_SEARCH, None) in offered:
+        return
     if not isinstance(name, str):
         raise InvalidRequest(f"Missing required parameter: '{param}.name'.", param=f"{param}.name")
     if not isinstance(kind, str) or (kind, name) not in offered:

@@ -7,9 +7,11 @@ from msgspec import Struct, field
 
 from tenfold.core.chat import JsonObject
 from tenfold.core.errors import TenfoldError
+from tenfold.edge.dialects.responses.schema import FILE_SEARCH
 
 Status = Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
 
+_RANKING = {"ranker": "auto", "score_threshold": 0}
 _SAID = (
     "instructions",
     "max_output_tokens",
@@ -113,6 +115,8 @@ def _or_default(request: JsonObject, name: str, default: float) -> float:
 
 def _tool(tool: JsonObject) -> JsonObject:
     """A function as FunctionTool has it: what was not said is said to be not there."""
+    if tool.get("type") == FILE_SEARCH:
+        return {"max_num_results": 20, "filters": None, "ranking_options": _RANKING, **tool}
     if tool.get("type") != "function":
         return tool
     return {"description": None, "parameters": None, **tool, "strict": tool.get("strict") is True}

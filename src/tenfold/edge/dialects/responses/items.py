@@ -34,6 +34,7 @@ _PREFIXES = {
     "function_call_output": "fco",
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
+    "file_search_call": "fs",
     "reasoning": "rs",
 }
 _ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "developer"}
@@ -102,6 +103,8 @@ def _assistant_parts(item: Item) -> list[Part] | None:
         case "custom_tool_call":
             custom = {"name": item.name, "input": item.input}
             return [OpaquePart(dialect=OPENAI, value={"id": item.call_id, "type": "custom", "custom": custom})]
+        case "file_search_call":
+            return []  # what was found is told where it was found; later it is searched for again
         case "reasoning":
             thought = _thought(item)
             return [] if thought == ThinkingPart() else [thought]

@@ -10,7 +10,7 @@ from tenfold.core.errors import InvalidRequest
 from tenfold.edge.dialects.responses.checks import look_alone
 from tenfold.edge.dialects.responses.items import messages_of
 from tenfold.edge.dialects.responses.reach import reach_of
-from tenfold.edge.dialects.responses.schema import Body
+from tenfold.edge.dialects.responses.schema import FILE_SEARCH, Body
 from tenfold.providers.openai.content import DIALECT as OPENAI
 
 DIALECT = "openai_responses"
@@ -109,16 +109,19 @@ def _format(typed: Body) -> ResponseFormat | None:
 
 def _tools(value: JsonObject, typed: Body) -> tuple[list[Tool], ToolChoice | None, JsonObject | None]:
     """The tools that may be called, the choice, and a choice that only OpenAI's upstreams can be told."""
-    tools = [_tool(tool) for tool in value.get("tools") or ()]
+    # A search of files is no model's: where it is a function of the model's, it was made one before.
+    tools = [_tool(tool) for tool in value.get("tools") or () if tool["type"] != FILE_SEARCH]
     choice = typed.tool_choice
     if choice is None or isinstance(choice, str):
         return tools, ToolChoice(mode=_MODES[choice]) if choice is not None else None, None
     if choice["type"] == "function":
         return tools, ToolChoice(mode="named", name=choice["name"]), None
+    if choice["type"] == FILE_SEARCH:
+        return tools, None, None
     if choice["type"] == "custom":
         return tools, None, {"type": "custom", "custom": {"name": choice["name"]}}
     # Allowed tools are the only ones that are told of, which holds with every upstream.
-    names = {(tool["type"], tool["name"]) for tool in choice["tools"]}
+    names = {(tool["type"], tool.get("name")) for tool in choice["tools"]}
     allowed = [tool for tool in tools if ("custom" if tool.opaque is not None else "function", tool.name) in names]
     return allowed, ToolChoice(mode=_MODES[choice["mode"]]), None
 

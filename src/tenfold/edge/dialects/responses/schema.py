@@ -11,6 +11,9 @@ JsonObject = dict[str, Any]
 Name = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1)]
 
+FILE_SEARCH = "file_search"
+MAX_STORES = 10  # that one search looks through
+
 ROLES = frozenset({"user", "assistant", "system", "developer"})
 
 _TEXTS = frozenset({"input_text", "output_text", "text", "reasoning_text", "summary_text"})
@@ -125,8 +128,14 @@ class InputFormat(Struct):
                     raise ValueError(f"Missing required parameter: `{name}`")
 
 
+class Ranking(Struct):
+    ranker: str | None = None
+    score_threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    hybrid_search: object = None
+
+
 class Tool(Struct):
-    """A function, or a custom tool."""
+    """A function, a custom tool, or a search of vector stores."""
 
     type: str
     name: str | None = None
@@ -134,9 +143,16 @@ class Tool(Struct):
     parameters: JsonObject | None = None
     strict: bool | None = None
     format: InputFormat | None = None
+    vector_store_ids: Annotated[list[Name], Meta(min_length=1, max_length=MAX_STORES)] | None = None
+    max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
+    filters: JsonObject | None = None
+    ranking_options: Ranking | None = None
 
     def __post_init__(self) -> None:
-        if not self.name:
+        if self.type == FILE_SEARCH:
+            if self.vector_store_ids is None:
+                raise ValueError("Missing required parameter: `vector_store_ids`")
+        elif not self.name:
             raise ValueError("Missing required parameter: `name`")
 
 
