@@ -11,6 +11,7 @@ from tenfold import __version__
 from tenfold.app.cli_budget import budget
 from tenfold.app.cli_chaos import chaos
 from tenfold.app.cli_flag import flag, kill
+from tenfold.app.cli_index import index
 from tenfold.app.cli_jobs import jobs
 from tenfold.app.cli_limit import limit
 from tenfold.app.cli_parts import FAILED, configured, fail, json_option, paged, run, show, table
@@ -260,7 +261,7 @@ def _report(results: "list[tuple[str, bool, str]]", as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-for more in (budget, limit, report, chaos, flag, kill, route, jobs, schedule, webhook):
+for more in (budget, limit, report, chaos, flag, kill, route, jobs, schedule, webhook, index):
     main.add_command(more)
 
 

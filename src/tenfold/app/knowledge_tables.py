@@ -11,6 +11,15 @@ _TICKET_URL = re.compile(r"https?://\S*\{ticket\}\S*")
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 
+class RetrievalSettings(Table):
+    embedder: str = Field(
+        "offline",
+        min_length=1,
+        description="Who makes the vectors of documents: `offline`, the bundled model, or the name of a model that calls "
+        "can be made to; its calls are charged to the tenant whose documents they are.",
+    )
+
+
 class VectorStoreSettings(Table):
     """Limits of each tenant, and of the files that are read."""
 

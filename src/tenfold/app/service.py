@@ -25,6 +25,7 @@ from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
 from tenfold.app.explaining import health_services
 from tenfold.app.flagging import flag_services
+from tenfold.app.indexing import Indexing
 from tenfold.app.knowledge import Documentation, open_extractor
 from tenfold.app.pages import build_console
 from tenfold.app.resources import KINDS, Resources
@@ -186,7 +187,16 @@ class Service:
             heeds_keys=heeds_keys(settings, router),
             repeat=settings.jobs.repeat_interrupted,
         )
-        library = Library(store, embedder, self._meter.recorder(FEATURE))
+        indexing = Indexing(
+            store,
+            Tenants(rows, self._clock),
+            pipeline,
+            dialects.openai,
+            offline=embedder,
+            embedder=settings.retrieval.embedder,
+        )
+        self._metrics.add_source(indexing.figures)
+        library = Library(store, indexing.embedders, self._meter.recorder(FEATURE))
         extractor = open_extractor(settings)
         self._resources.push_async_callback(extractor.aclose)
         resources = Resources(
@@ -234,7 +244,7 @@ class Service:
             recorder=self._meter.recorder(FEATURE),
         )
         scheduling = Scheduling(store, background.jobs)
-        self._work(resources, support, scheduling)
+        self._work(resources, support, indexing, scheduling)
         if self._serves:
             console = build_console(
                 settings,
@@ -368,11 +378,11 @@ class Service:
         self._metrics.add_source(semantic.figures)
         return semantic
 
-    def _work(self, resources: Resources, support: SupportParts, scheduling: Scheduling) -> None:
+    def _work(self, resources: Resources, support: SupportParts, indexing: Indexing, scheduling: Scheduling) -> None:
         """The jobs of this process, and what is due by schedule, where it does any."""
         if self._does_jobs:
             self._background.work([*resources.handlers, *support.handlers], self._webhook)
-        due = scheduling.tasks() if self._does_jobs else ()
+        due = (*indexing.tasks(), *scheduling.tasks()) if self._does_jobs else ()
         for name, work in (*self._background.tasks(), *resources.tasks(), *support.tasks(), *due):
             self._keep(work, name)
 

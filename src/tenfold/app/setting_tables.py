@@ -15,7 +15,7 @@ from tenfold.app.job_tables import (
     ResponseSettings,
     WebhookSettings,
 )
-from tenfold.app.knowledge_tables import AssistantSettings, SmtpSettings, VectorStoreSettings
+from tenfold.app.knowledge_tables import AssistantSettings, RetrievalSettings, SmtpSettings, VectorStoreSettings
 from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
 from tenfold.app.setting_parts import Mistake, Usd, amount_usd, nearest
 from tenfold.app.setting_parts import Table as _Table
@@ -369,6 +369,7 @@ class Settings(_Table):
     jobs: JobSettings = Field(default_factory=lambda: JobSettings())
     responses: ResponseSettings = Field(default_factory=lambda: ResponseSettings())
     files: FileSettings = Field(default_factory=lambda: FileSettings())
+    retrieval: RetrievalSettings = Field(default_factory=lambda: RetrievalSettings())
     vector_stores: VectorStoreSettings = Field(default_factory=lambda: VectorStoreSettings())
     batches: BatchSettings = Field(default_factory=lambda: BatchSettings())
     webhooks: WebhookSettings = Field(default_factory=lambda: WebhookSettings())

@@ -48,6 +48,7 @@ HELP: dict[str, tuple[str, str]] = {
     ),
     "tenfold_semantic_scopes": ("gauge", "Scopes of the semantic cache in memory."),
     "tenfold_semantic_entries": ("gauge", "Answers in those scopes."),
+    "tenfold_vectors_made_anew_total": ("counter", "Vectors that were made because another embedder took over."),
     "tenfold_cache_bytes": ("gauge", "Bytes held, by cache layer."),
     "tenfold_limited_calls_total": ("counter", "Calls refused by a rate limit, by whose it is and what it limits."),
     "tenfold_limit_trips_total": ("counter", "Round trips to where processes share their limits."),
