@@ -15,8 +15,8 @@ class RetrievalSettings(Table):
     embedder: str = Field(
         "offline",
         min_length=1,
-        description="Who makes the vectors of documents: `offline`, the bundled model, or the name of a model that calls "
-        "can be made to; its calls are charged to the tenant whose documents they are.",
+        description="Who makes the vectors of documents: `offline`, the bundled model, or the name of a model that "
+        "calls can be made to; its calls are charged to the tenant whose documents they are.",
     )
 
 
