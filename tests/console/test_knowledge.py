@@ -143,7 +143,7 @@ async def test_a_long_document_is_shown_in_parts_and_opens_where_it_is_cited(con
     first = place_page(whole, None, 0)
     last = place_page(whole, None, 99)
 
-    assert (cited.part, cited.page, cited.is_cited) == (cited.parts, 2, True)
+    assert (cited.part, cited.where, cited.is_cited) == (cited.parts, "pages 2 to 3", True)
     assert next(piece.html for piece in cited.pieces if piece.is_cited).startswith("<p>The")
     assert (first.part, first.parts) == (1, cited.parts)
     assert [piece.page for piece in first.pieces] == [1, 2]

@@ -115,7 +115,7 @@ def place_page(text: KnowledgeText, cited: tuple[int, int] | None, part: int) ->
         pieces=_cut(text, start, max(end, cited[1] if cited else 0), cited),
         part=part + 1,
         parts=len(parts),
-        page=_page_at(text.pages, cited[0]) if cited else None,
+        where=_where(text.pages, cited) if cited else "",
         is_cited=cited is not None,
     )
 
@@ -146,8 +146,12 @@ def _parts(text: str) -> list[tuple[int, int]]:
     return [*parts, (start, len(text))]
 
 
-def _page_at(pages: tuple[int, ...], at: int) -> int | None:
-    return sum(1 for start in pages if start <= at) or None
+def _where(pages: tuple[int, ...], cited: tuple[int, int]) -> str:
+    """The pages that the characters stand on, in words; "" where the file has none."""
+    first, last = (sum(1 for start in pages if start <= at) for at in (cited[0], cited[1] - 1))
+    if not first:
+        return ""
+    return f"page {first}" if first == last else f"pages {first} to {last}"
 
 
 def _span(start: str | None, end: str | None, size: int) -> tuple[int, int] | None:

@@ -269,7 +269,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class PlacePage:
-    """A part of a document, numbered from 1; `page` is the one that the cited characters begin on."""
+    """A part of a document, numbered from 1; `where` says on which pages the cited characters stand."""
 
     template: ClassVar[str] = "place.html"
     title: str
@@ -277,7 +277,7 @@ class PlacePage:
     pieces: list[Piece]
     part: int
     parts: int
-    page: int | None
+    where: str
     is_cited: bool
 
 
