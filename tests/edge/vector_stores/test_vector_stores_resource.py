@@ -10,6 +10,7 @@ from tenfold.core.errors import TenfoldError
 from tenfold.core.ids import uuid7
 from tenfold.core.principal import Principal
 from tenfold.edge.dialects.openai import OpenAIDialect
+from tenfold.edge.files.resource import FilesResource
 from tenfold.edge.http import Request
 from tenfold.edge.vector_stores.resource import VectorStoresResource
 from tenfold.inference import respond
@@ -29,11 +30,13 @@ class Shop(House):
         super().__init__()
         self.who: Principal = principal()
         self.resource = VectorStoresResource(self.stores, self.files, self.search)
+        self.of_files = FilesResource(self.uploads, self.files.forget)
         self.served: Served
 
     async def handle(self, request: Request) -> None:
         try:
-            await self.resource.handle(request, self.who)
+            resource = self.of_files if request.path.startswith("/v1/files") else self.resource
+            await resource.handle(request, self.who)
         except TenfoldError as error:
             respond.refuse(error, OpenAIDialect(), "req_1", request)
 
@@ -115,6 +118,22 @@ async def test_a_file_from_its_coming_to_its_going(shop: Shop) -> None:
     assert_valid("DeleteVectorStoreFileResponse", gone.json())
     assert (await shop.get(f"/{store}/files/{file}")).status == 404
     assert (await shop.post(f"/{store}/search", query="pump")).json()["data"] == []
+
+
+async def test_a_file_that_is_deleted_goes_out_of_all_stores(shop: Shop) -> None:
+    file = await shop.uploaded()
+    stores = [await shop.made(file_ids=[file]) for _ in range(2)]
+    for store in stores:
+        await shop.done(shop.who, store)
+    delete = get(f"/v1/files/{file}").replace(b"GET", b"DELETE", 1)
+    mine, shop.who = shop.who, principal("other")
+    assert (await shop.served.ask(delete)).status == 404
+    shop.who = mine
+    assert (await shop.get(f"/{stores[0]}/files/{file}")).status == 200
+    assert (await shop.served.ask(delete)).status == 200
+    for store in stores:
+        assert (await shop.get(f"/{store}/files/{file}")).status == 404
+    assert (await shop.served.ask(delete)).status == 404
 
 
 async def test_a_file_cut_by_its_structure_and_one_that_failed(shop: Shop) -> None:

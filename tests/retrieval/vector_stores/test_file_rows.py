@@ -151,6 +151,8 @@ async def test_files_that_are_taken_out(shelves: Shelves) -> None:
     given = adding(store, uuid7(), uuid7(), batch_id=batch_id)
     await put(rows, given)
     at = mine, store.id, given.files[0].file_id
+    assert await rows.stores_of(mine, at[2]) == [store.id]
+    assert await rows.stores_of(other, at[2]) == []
     assert await rows.release(other, *at[1:]) is None
     assert not await rows.take_out(other, *at[1:])
     released = await rows.release(*at)

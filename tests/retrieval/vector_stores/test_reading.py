@@ -195,6 +195,20 @@ async def test_a_job_that_is_given_up_says_why(who: Principal, monkeypatch: pyte
     assert "embedder is away" in failed.error.message
 
 
+async def test_a_file_that_is_deleted_goes_out_of_all_stores(house: House, who: Principal) -> None:
+    upload = (await house.upload(who, PUMP)).public_id
+    stores = [await house.stores.create(who, file_ids=[upload]) for _ in range(2)]
+    for store in stores:
+        await house.done(who, store.public_id)
+    await house.files.forget(principal().tenant_id, upload)
+    assert (await house.files.find(who.tenant_id, stores[0].public_id, upload)).status == "completed"
+    await house.files.forget(who.tenant_id, upload)
+    for store in stores:
+        assert await house.shelf.document_ids(who.tenant_id, store.kb, limit=9) == []
+        with pytest.raises(NotFound):
+            await house.files.find(who.tenant_id, store.public_id, upload)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dead:
     """What the burial of a job sees of it."""

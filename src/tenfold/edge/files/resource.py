@@ -1,5 +1,6 @@
 """The routes below `/v1/files`."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -7,7 +8,7 @@ from msgspec import json
 
 from tenfold.core.errors import InvalidRequest, TenfoldError
 from tenfold.core.headers import header_lines
-from tenfold.core.ids import uuid7
+from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.edge.files.form import OVERHEAD_BYTES, FileForm
 from tenfold.edge.http import Request
@@ -29,8 +30,10 @@ class FilesResource:
         ("GET", "/v1/files/{file}/content"),
     )
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, forget: Callable[[TenantId, str], Awaitable[None]] | None = None) -> None:
+        """`forget`: what else is to go with a file that is deleted."""
         self._files = files
+        self._forget = forget
 
     async def handle(self, request: Request, principal: Principal) -> None:
         """Raises TenfoldError, ClientGone, CancelledError."""
@@ -43,7 +46,7 @@ class FilesResource:
             case "GET" | "HEAD", [name]:
                 self._answer(request, told(await self._files.find(principal.tenant_id, name)))
             case "DELETE", [name]:
-                await self._files.remove(principal.tenant_id, name)
+                await self._remove(principal.tenant_id, name)
                 self._answer(request, {"id": name, "object": "file", "deleted": True})
             case "GET" | "HEAD", [name, "content"]:
                 await self._content(request, await self._files.find(principal.tenant_id, name))
@@ -65,6 +68,13 @@ class FilesResource:
                 purpose, form.fields.get("expires_after[anchor]"), form.fields.get("expires_after[seconds]")
             )
             return await draft.finish(filename, purpose, keep_s)
+
+    async def _remove(self, tenant_id: TenantId, name: str) -> None:
+        """The file goes last: until then all of it can be asked for again."""
+        if self._forget is not None:
+            await self._files.find(tenant_id, name)
+            await self._forget(tenant_id, name)
+        await self._files.remove(tenant_id, name)
 
     async def _list(self, request: Request, principal: Principal) -> None:
         options = query_of(request.query)

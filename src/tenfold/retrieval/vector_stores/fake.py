@@ -222,6 +222,10 @@ class FakeVectorStoreRows:
             if (tenant_id, store_id, file_id) in self._files
         }
 
+    async def stores_of(self, tenant_id: TenantId, file_id: UUID) -> list[UUID]:
+        await self._reach()
+        return sorted(at[1] for at in self._files if at[0] == tenant_id and at[2] == file_id and self._told(at[:2]))
+
     async def page_files(
         self,
         tenant_id: TenantId,

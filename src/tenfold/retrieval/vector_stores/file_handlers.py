@@ -5,12 +5,13 @@ It reads no file: the job does (`reading`).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
 from msgspec import json
 
-from tenfold.core.errors import Conflict, InvalidRequest, TooLarge
+from tenfold.core.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.inputs import one_of
 from tenfold.core.principal import Principal
@@ -213,6 +214,14 @@ class StoreFiles:
         await patiently(lambda: self._shelf.delete(tenant_id, kb, [found.public_id]))
         if not await self._rows.take_out(tenant_id, found.store_id, found.file_id):
             raise no_file(file, await self._store(tenant_id, store))
+
+    async def forget(self, tenant_id: TenantId, file: str) -> None:
+        """Out of all stores, since the file itself is to be deleted. Raises Conflict (somebody writes to a store for so
+        long), StoreUnavailable."""
+        known = file_id(file)
+        for store_id in [] if known is None else await self._rows.stores_of(tenant_id, known):
+            with suppress(NotFound):  # somebody else took it out meanwhile
+                await self.remove(tenant_id, store_name(store_id), file)
 
     async def cancel_batch(self, tenant_id: TenantId, store: str, batch: str) -> FileBatch:
         """Files that are not read yet are cancelled. Raises NotFound, StoreUnavailable."""

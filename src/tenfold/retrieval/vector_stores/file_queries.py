@@ -68,6 +68,11 @@ FILES = f"""
 SELECT {_TOLD} FROM vector_store_files f WHERE tenant_id = $1 AND store_id = $2 AND file_id = ANY ($3::uuid[])
 """  # noqa: S608  (the columns are those above)
 
+STORES_OF = """
+SELECT f.store_id FROM vector_store_files f JOIN vector_stores s ON s.tenant_id = f.tenant_id AND s.id = f.store_id
+WHERE f.tenant_id = $1 AND f.file_id = $2 AND s.state <> 'deleted' ORDER BY f.store_id
+"""
+
 _AT = "(SELECT added FROM vector_store_files WHERE tenant_id = $1 AND store_id = $2 AND file_id = {place})"
 PAGE = f"""
 SELECT {_TOLD} FROM vector_store_files f
@@ -202,6 +207,10 @@ class PostgresStoreFiles:
     async def files(self, tenant_id: TenantId, store_id: UUID, file_ids: Iterable[UUID]) -> dict[UUID, StoreFile]:
         async with self._store.tenant(tenant_id, readonly=True) as tx:
             return await _files(tx, tenant_id, store_id, list(file_ids))
+
+    async def stores_of(self, tenant_id: TenantId, file_id: UUID) -> list[UUID]:
+        async with self._store.tenant(tenant_id, readonly=True) as tx:
+            return [row["store_id"] for row in await tx.fetch(STORES_OF, tenant_id, file_id)]
 
     async def page_files(
         self,

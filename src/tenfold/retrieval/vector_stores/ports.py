@@ -100,6 +100,10 @@ class VectorStoreRows(Protocol):
         """Those of them that are in the store."""
         ...
 
+    async def stores_of(self, tenant_id: TenantId, file_id: UUID) -> list[UUID]:
+        """That have this file. Those that were deleted are not told."""
+        ...
+
     async def page_files(
         self,
         tenant_id: TenantId,

@@ -47,6 +47,7 @@ CREATE TABLE vector_store_files (
     FOREIGN KEY (tenant_id, store_id) REFERENCES vector_stores (tenant_id, id)
 );
 CREATE UNIQUE INDEX vector_store_files_by_age ON vector_store_files (tenant_id, store_id, added);
+CREATE INDEX vector_store_files_by_file ON vector_store_files (tenant_id, file_id);
 CREATE INDEX vector_store_files_by_status ON vector_store_files (tenant_id, store_id, status) INCLUDE (usage_bytes);
 CREATE INDEX vector_store_files_under_way ON vector_store_files (tenant_id, changed_at) WHERE status = 'in_progress';
 ALTER TABLE vector_store_files ENABLE ROW LEVEL SECURITY;
