@@ -5,6 +5,7 @@ files of the others.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -29,6 +30,7 @@ KNOWLEDGE_BASE = "documentation"
 
 _FOLDER = files("tenfold") / "docs"
 _RETRY_S = 5.0
+_READ_IN_S = 6.0  # that a question waits on a machine that has just been started
 
 
 class Documentation:
@@ -39,6 +41,7 @@ class Documentation:
         self._library = library
         self._tenants = tenants
         self._asked = asyncio.Event()
+        self._is_read = asyncio.Event()
 
     async def keep(self) -> None:
         """Bring the knowledge base up to the packaged pages; unchanged ones cost nothing. Runs until cancelled.
@@ -48,6 +51,7 @@ class Documentation:
         """
         pages = list(_documents(_FOLDER, ""))
         await self._until_done(lambda owner: self._library.ingest(owner, KNOWLEDGE_BASE, pages, prune=True))
+        self._is_read.set()
         await self._asked.wait()
         await self._until_done(lambda owner: self._library.embed(owner, KNOWLEDGE_BASE))
 
@@ -63,9 +67,14 @@ class Documentation:
                 await asyncio.sleep(_RETRY_S)
 
     async def search(self, principal: Principal, question: str, *, limit: int) -> list[Hit]:
-        """The same for every principal."""
+        """The same for every principal. What finds nothing before all is read in looks once more."""
         self._asked.set()
-        found = await self._library.search(await self._owner(), KNOWLEDGE_BASE, question, limit)
+        owner = await self._owner()
+        found = await self._library.search(owner, KNOWLEDGE_BASE, question, limit)
+        if not found and not self._is_read.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_read.wait(), _READ_IN_S)
+            found = await self._library.search(owner, KNOWLEDGE_BASE, question, limit)
         return [
             Hit(
                 title=passage.title,
