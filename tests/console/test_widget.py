@@ -3,6 +3,9 @@
 import httpx
 import pytest
 
+from tenfold.console.widget import Slow
+from tenfold.core.clock import FakeClock
+from tenfold.core.errors import RateLimited
 from tests.console.browser import Browser, Page
 from tests.console.support_parts import answered, principal_of
 from tests.support.console import FakeConsole
@@ -114,14 +117,35 @@ async def test_forms_of_other_sites_are_refused(
     assert (await api.post("/widget", data=fields, headers=headers)).status_code == 403
 
 
-async def test_a_flood_of_questions_is_slowed_down_and_says_so(browser: Browser, api: httpx.AsyncClient) -> None:
+async def test_a_flood_of_questions_is_slowed_down_and_says_so(
+    console: FakeConsole, browser: Browser, api: httpx.AsyncClient
+) -> None:
     await browser.sign_up()
-    page = Page((await api.get("/widget", params={"key": await publishable(browser)})).text)
-    for _ in range(10):
-        await send(api, page, "ask", question="How often?")
+    key = await publishable(browser)
+    page = await send(api, Page((await api.get("/widget", params={"key": key})).text), "ask", question="How often?")
+    for number in range(10):
+        page = await send(api, page, "ask", question=f"How often, again ({number})?")
     refused = await send(api, page, "ask", question="How often is it?")
     assert "Too many attempts" in refused.text
     assert "How often is it?" in refused.text  # what was written is still there
+    other = Page((await api.get("/widget", params={"key": key})).text)
+    assert "Too many" not in (await send(api, other, "ask", question="How often?")).text
+
+
+def test_addresses_tickets_and_keys_are_slowed_down_each_for_itself() -> None:
+    clock = FakeClock()
+    slow = Slow(clock)
+    for number in range(10):
+        slow.ask("8.8.8.8", "", f"key {number}")
+    with pytest.raises(RateLimited):
+        slow.ask("8.8.8.8", "", "another")
+    slow.ask("8.8.4.4", "", "another")
+    for number in range(60):  # the address of a proxy is everybody's
+        slow.ask("10.0.0.1", f"ticket {number}", "one key")
+    with pytest.raises(RateLimited):
+        slow.ask("10.0.0.2", "", "one key")
+    clock.advance(1.0)
+    slow.ask("10.0.0.2", "", "one key")
 
 
 async def test_what_is_wrong_with_a_question_is_said_in_the_frame(browser: Browser, api: httpx.AsyncClient) -> None:

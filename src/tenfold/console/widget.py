@@ -5,6 +5,9 @@ the key's own origins only (frame-ancestors). There is no cookie: a ticket is re
 carries, in the fields of the forms. It works without a script inside of the frame.
 """
 
+from collections import OrderedDict
+from ipaddress import ip_address
+
 from fastapi import APIRouter
 from msgspec import Struct
 from starlette.requests import Request
@@ -22,9 +25,41 @@ from tenfold.console.views import FormError
 from tenfold.console.visitors import client_of, form_fields
 from tenfold.core.clock import Clock, SystemClock
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound, PermissionDenied, RateLimited
+from tenfold.core.ids import KeyId, TenantId
 from tenfold.core.principal import SCOPE_SUPPORT, Principal
 
 SCRIPT = "widget.js"
+MAX_KEYS = 1_000  # remembered
+
+
+class Slow:
+    """How often may be asked, in this process: from a public address (another one is a proxy's, and all visitors have
+    it), in a ticket, and with a key; and how often a page that waits may look, which it does once a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._of_address = Throttle(clock, burst=10, interval_s=6.0)
+        self._of_ticket = Throttle(clock, burst=10, interval_s=6.0)
+        self._of_key = Throttle(clock, burst=60, interval_s=1.0)
+        self._looks = Throttle(clock, burst=60, interval_s=0.5)
+
+    def ask(self, address: str, ticket: str, key: str) -> None:
+        """Raises RateLimited."""
+        if _is_public(address):
+            self._of_address.take(address)
+        if ticket:
+            self._of_ticket.take(ticket)
+        self._of_key.take(key)
+
+    def look(self, who: str) -> None:
+        """Raises RateLimited."""
+        self._looks.take(who)
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 class _Opened(Struct, frozen=True, kw_only=True):
@@ -40,9 +75,8 @@ class _Opened(Struct, frozen=True, kw_only=True):
 def widget_routes(site: Site, support: Support, clock: Clock | None = None) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     clock = clock or SystemClock()
-    # Of a visitor's address, and of all visitors of a key together; a page that waits looks once a second.
-    questions = (Throttle(clock, burst=10, interval_s=6.0), Throttle(clock, burst=60, interval_s=1.0))
-    looks = Throttle(clock, burst=120, interval_s=0.25)
+    slow = Slow(clock)
+    keys: OrderedDict[KeyId, ApiKey] = OrderedDict()
 
     @routes.get(f"/{SCRIPT}")
     async def script(request: Request) -> Response:
@@ -63,7 +97,7 @@ def widget_routes(site: Site, support: Support, clock: Clock | None = None) -> A
         fields = await form_fields(request)
         who = await known(request, fields.get("key", ""), fields.get("ticket", ""), fields.get("token", ""))
         try:
-            looks.take(client_of(request))
+            slow.look(who.ticket or client_of(request))
             return shown(request, await done(request, who, fields))
         except (InvalidRequest, Conflict, RateLimited, NotFound) as error:
             return shown(request, await refused(who, fields, FormError(message=error.message)), error.status)
@@ -71,8 +105,7 @@ def widget_routes(site: Site, support: Support, clock: Clock | None = None) -> A
     async def done(request: Request, who: _Opened, fields: dict[str, str]) -> WidgetPage:
         match fields.get("do"):
             case "ask":
-                questions[0].take(client_of(request))
-                questions[1].take(str(who.key.id))
+                slow.ask(client_of(request), who.ticket, str(who.key.id))
                 taken = await support.ask(
                     who.principal,
                     fields.get("question", ""),
@@ -106,11 +139,19 @@ def widget_routes(site: Site, support: Support, clock: Clock | None = None) -> A
                 f"This key may do more than ask for support: never put it into a page. Make one for web pages, whose"
                 f" one scope is `{SCOPE_SUPPORT}`."
             )
-        key = await site.services.keys.key(principal.tenant_id, principal.key_id)
+        key = await row_of(principal.tenant_id, principal.key_id)
         if not key.origins:
             raise PermissionDenied("This key names no origins that it may stand in. Make another one for web pages.")
         embeddable(request, key.origins)
         return _Opened(principal=principal, key=key, secret=secret, ticket=ticket, token=token)
+
+    async def row_of(tenant_id: TenantId, key_id: KeyId) -> ApiKey:
+        """What is kept of a key but for its end, which the keyring follows, never changes."""
+        if key_id not in keys:
+            keys[key_id] = await site.services.keys.key(tenant_id, key_id)
+            if len(keys) > MAX_KEYS:
+                keys.popitem(last=False)
+        return keys[key_id]
 
     def shown(request: Request, page: WidgetPage, status: int = 200) -> Response:
         return site.renderer.page(request, page, None, status)
