@@ -50,7 +50,9 @@ class PostgresSemanticRows:
                 await tx.execute(sql.ADD_SCOPE, tenant_id, facts.digest, uuid7(), *shown)
                 row = await tx.fetchrow(sql.SCOPE, tenant_id, facts.digest)
                 assert row is not None
-                await _delete_scopes(tx, tenant_id, await tx.fetch(sql.TOO_MANY_SCOPES, tenant_id, MAX_SCOPES))
+                if await tx.fetch(sql.TOO_MANY_SCOPES, tenant_id, MAX_SCOPES):
+                    await tx.execute(sql.REMOVING, tenant_id)
+                    await _delete_scopes(tx, tenant_id, await tx.fetch(sql.TOO_MANY_SCOPES, tenant_id, MAX_SCOPES))
         return ScopeAt(row["id"], row["epoch"])
 
     async def news(self, tenant_id: TenantId, since: Sequence[Since]) -> list[News]:
@@ -108,10 +110,16 @@ class PostgresSemanticRows:
             if new is None or not good:
                 return False
             await _add(tx, tenant_id, at, new)
-            self._kept += 1
-            if self._kept % _TRIM_EVERY == 0:
-                await tx.execute(sql.TRIM, tenant_id, max_entries)
+        self._kept += 1
+        if self._kept % _TRIM_EVERY == 0:
+            await self._trim(tenant_id, at, max_entries)
         return True
+
+    async def _trim(self, tenant_id: TenantId, at: ScopeAt, max_entries: int) -> None:
+        async with self._store.tenant(tenant_id) as tx:
+            await tx.execute(sql.REMOVING, tenant_id)
+            await tx.execute(sql.TRIM, tenant_id, max_entries)
+            await tx.execute(sql.TRIM_SEEN, tenant_id, at.id)
 
     async def changed(self, tenant_id: TenantId, documents: Sequence[Document]) -> Mapping[Document, float]:
         async with self._store.tenant(tenant_id, readonly=True) as tx:
@@ -162,6 +170,7 @@ class PostgresSemanticRows:
 
     async def reset(self, tenant_id: TenantId, scope_id: UUID) -> bool:
         async with self._store.tenant(tenant_id) as tx:
+            await tx.execute(sql.REMOVING, tenant_id)
             if not await tx.fetchval(sql.RESET, tenant_id, scope_id):
                 return False
             for delete in (sql.DELETE_GROUNDS, sql.DELETE_ENTRIES, sql.DELETE_SEEN):
@@ -173,7 +182,7 @@ class PostgresSemanticRows:
     async def evict(self, tenant_id: TenantId, documents: Sequence[Document]) -> int:
         names = _columns(sorted(set(documents)))[1:]
         async with self._store.tenant(tenant_id) as tx:
-            await tx.execute(sql.EVICTING, tenant_id)
+            await tx.execute(sql.REMOVING, tenant_id)
             await tx.execute(sql.TELL_EVICTED, tenant_id, *names)
             dropped: int = await tx.fetchval(sql.DROP_NAMED, tenant_id, *names)
             await tell_change(tx, sql.DOCUMENTS_TOPIC, tenant_id)
@@ -181,6 +190,7 @@ class PostgresSemanticRows:
 
     async def drop_stale(self, tenant_id: TenantId) -> int:
         async with self._store.tenant(tenant_id) as tx:
+            await tx.execute(sql.REMOVING, tenant_id)
             dropped: int = await tx.fetchval(sql.DROP_STALE, tenant_id)
         return dropped
 
@@ -189,6 +199,7 @@ class PostgresSemanticRows:
 
     async def expire(self, tenant_id: TenantId, before: datetime, *, limit: int) -> int:
         async with self._store.tenant(tenant_id) as tx:
+            await tx.execute(sql.REMOVING, tenant_id)
             old = [row["id"] for row in await tx.fetch(sql.EXPIRE_ENTRIES, tenant_id, limit)]
             await tx.execute(sql.DELETE_ENTRY_ROWS, tenant_id, old)
             unused = await tx.fetch(sql.UNUSED_SCOPES, tenant_id, before, limit)

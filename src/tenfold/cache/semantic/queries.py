@@ -5,6 +5,8 @@ from typing import Final
 DOCUMENTS_TOPIC: Final = "documents"
 """Of `store.changes`: documents of a tenant have changed, those of knowledge bases or the caller's own."""
 
+MAX_SEEN: Final = 20_000  # of a scope
+
 SLACK_S: Final = 1.0
 """A call that began so shortly after an eviction counts as begun before: clocks are read a moment apart."""
 
@@ -15,7 +17,7 @@ INSERT INTO semantic_scopes (tenant_id, id, digest, dialect, model, stream, max_
 VALUES ($1, $3, $2, $4, $5, $6, $7) ON CONFLICT (tenant_id, digest) DO NOTHING
 """
 TOO_MANY_SCOPES = """
-SELECT id FROM semantic_scopes WHERE tenant_id = $1 ORDER BY used_at DESC OFFSET $2 FOR UPDATE SKIP LOCKED
+SELECT id FROM semantic_scopes WHERE tenant_id = $1 ORDER BY used_at DESC OFFSET $2
 """
 DELETE_GROUNDS = """
 DELETE FROM semantic_grounds g USING semantic_entries e
@@ -65,10 +67,11 @@ FROM unnest($2::text[], $3::text[]) AS said (name, version)
 JOIN evicted_documents e ON e.tenant_id = $1 AND e.document = said.name AND e.version IN ('', said.version)
 GROUP BY said.name, said.version
 """
-# Whoever keeps shares it, whoever evicts has it alone.
+# Whoever keeps by a document of the caller's own shares it; whoever takes rows away has it alone, and meets nobody who
+# does so in another order.
 LOCK = "SELECT pg_advisory_xact_lock{shared}(hashtextextended('tenfold.cache_evictions ' || $1::uuid::text, 0))"
 KEEPING = LOCK.format(shared="_shared")
-EVICTING = LOCK.format(shared="")
+REMOVING = LOCK.format(shared="")
 
 SET_STATUS = """
 UPDATE semantic_scopes SET bound = $4, is_off = $5, why_off = $6, max_false_hits = $7, used_at = now()
@@ -78,6 +81,12 @@ RETURNING TRUE
 ADD_SEEN = """
 INSERT INTO semantic_observations (tenant_id, scope_id, id, seen) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 """
+# So many are evidence enough, and the latest is the best.
+TRIM_SEEN = f"""
+DELETE FROM semantic_observations WHERE tenant_id = $1 AND scope_id = $2 AND id <= (
+    SELECT id FROM semantic_observations WHERE tenant_id = $1 AND scope_id = $2
+    ORDER BY id DESC OFFSET {MAX_SEEN} LIMIT 1)
+"""  # noqa: S608  (a number of ours)
 ADD_ENTRY = """
 INSERT INTO semantic_entries (tenant_id, id, scope_id, question, vector, answer_id, answer, body, told, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))

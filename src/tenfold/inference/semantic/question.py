@@ -15,6 +15,7 @@ MAX_QUESTION_BYTES = 1_000
 """Longer ones are not looked up: the embedder reads 512 tokens, and two questions must not differ beyond."""
 
 _ASKED = "\x00the question\x00"  # in its place, where the scope is made
+_ASKING = frozenset(("system", "developer", "user"))
 _TEXTS = frozenset(("text", "input_text"))
 
 _normal = json.Encoder(order="deterministic")
@@ -36,8 +37,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     facts: ScopeFacts
 
 
-def asked_in(call: Call, *, embedder: str, max_false_hits: float) -> Asked:
-    """`embedder`: whose vectors are compared, by its fingerprint. Raises NotAQuestion."""
+def asked_in(call: Call, *, embedder: str, max_false_hits: float, conversations: bool = True) -> Asked:
+    """`embedder`: whose vectors are compared, by its fingerprint. `conversations`: also where somebody has answered
+    before; such a scope is its own, and hardly anybody asks in it again. Raises NotAQuestion."""
     grounds = call.options.grounds
     try:
         body = _decoder.decode(call.body)
@@ -45,7 +47,7 @@ def asked_in(call: Call, *, embedder: str, max_false_hits: float) -> Asked:
         raise NotAQuestion("unreadable") from None
     for name in NOT_PART_OF_THE_QUESTION:
         body.pop(name, None)
-    text = _take_out(body)
+    text = _take_out(body, conversations)
     if grounds is not None and grounds.question is not None:
         text = grounds.question
     text = text.strip()
@@ -73,7 +75,7 @@ def asked_in(call: Call, *, embedder: str, max_false_hits: float) -> Asked:
     return Asked(text=text, facts=facts)
 
 
-def _take_out(body: dict[str, Any]) -> str:
+def _take_out(body: dict[str, Any], conversations: bool) -> str:
     """The last text of the user, which is left out of the body. Raises NotAQuestion: nobody asked last, or not in
     words alone."""
     where = "messages" if "messages" in body else "input"
@@ -81,9 +83,13 @@ def _take_out(body: dict[str, Any]) -> str:
     if isinstance(turns, str):
         body[where] = _ASKED
         return turns
-    last = turns[-1] if isinstance(turns, list) and turns else None
+    if not isinstance(turns, list) or not turns:
+        raise NotAQuestion("not asked by a user")
+    last = turns[-1]
     if not isinstance(last, dict) or last.get("role") != "user":
         raise NotAQuestion("not asked by a user")
+    if not conversations and any(not isinstance(turn, dict) or turn.get("role") not in _ASKING for turn in turns):
+        raise NotAQuestion("a conversation")
     inside = "parts" if "parts" in last else "content"
     content = last.get(inside)
     if isinstance(content, str):
@@ -98,15 +104,3 @@ def _take_out(body: dict[str, Any]) -> str:
     text: str = content[-1]["text"]
     content[-1]["text"] = _ASKED
     return text
-
-
-def is_conversation(call: Call) -> bool:
-    """Whether somebody has answered in it before: then its scope is its own, and hardly anybody asks in it again."""
-    try:
-        body = _decoder.decode(call.body)
-    except (DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    turns = body.get("messages", body.get("input"))
-    if not isinstance(turns, list):
-        return False
-    return any(isinstance(turn, dict) and turn.get("role") not in ("system", "developer", "user") for turn in turns)

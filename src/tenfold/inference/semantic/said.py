@@ -70,7 +70,7 @@ def text_of(reader: Reader, body: bytes, *, stream: bool) -> str | None:
     """The one text that an answer is. None: it is none, calls tools, refuses, was cut short, or cannot be read."""
     try:
         said = reader.said(body, stream=stream)
-    except (TenfoldError, DecodeError, ValueError, KeyError, TypeError, AttributeError):
+    except (TenfoldError, DecodeError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     if len(said) != 1 or said[0].excused or said[0].cut or said[0].too_long:
         return None

@@ -23,7 +23,7 @@ from tenfold.core.errors import StoreUnavailable, UpstreamError
 from tenfold.core.ids import uuid7
 from tenfold.inference.lookup import is_off
 from tenfold.inference.ports import Switches
-from tenfold.inference.semantic.question import Asked, NotAQuestion, asked_in, is_conversation
+from tenfold.inference.semantic.question import Asked, NotAQuestion, asked_in
 from tenfold.inference.semantic.said import Reader, text_of
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class Semantic:
             return
         task = asyncio.create_task(self._keep(call, looked, body), name=f"inference.semantic.{call.request_id}")
         self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        task.add_done_callback(self._kept)
 
     async def settled(self) -> None:
         """Returns when all that was given to `keep` is kept, and every scope that was asked for is read."""
@@ -166,9 +166,12 @@ class Semantic:
     # -- looking up ------------------------------------------------------------------------------
 
     def _asked(self, call: Call) -> Asked:
-        if "semantic" not in call.options.cache and is_conversation(call):
-            raise NotAQuestion("a conversation")
-        return asked_in(call, embedder=self._embedder.fingerprint, max_false_hits=self._max_false_hits)
+        return asked_in(
+            call,
+            embedder=self._embedder.fingerprint,
+            max_false_hits=self._max_false_hits,
+            conversations="semantic" in call.options.cache,
+        )
 
     async def _embedded(self, text: str) -> tuple[float, ...] | None:
         try:
@@ -223,6 +226,11 @@ class Semantic:
         return answer
 
     # -- keeping ---------------------------------------------------------------------------------
+
+    def _kept(self, task: "asyncio.Task[None]") -> None:
+        self._keeping.discard(task)
+        if not task.cancelled() and task.exception() is not None:  # a bug of ours, behind a call that went well
+            logger.error("an answer was not kept", exc_info=task.exception())
 
     async def _keep(self, call: Call, looked: LookedUp, body: bytes) -> None:
         live, tenant_id = looked.live, call.principal.tenant_id
