@@ -42,5 +42,17 @@ def test_relevance_is_scaled_to_the_model() -> None:
 
 def test_agreement_beats_one_good_place() -> None:
     by_words = {1: WordHit(9, 1), 2: WordHit(8, 1), 3: WordHit(7, 1)}
-    by_vectors = {4: 0.9, 2: 0.8, 5: 0.7}
+    by_vectors = {4: 0.9, 2: 0.8, 3: 0.7}
     assert fuse(by_words, by_vectors)[0].number == 2
+
+
+def test_vectors_that_find_nothing_of_the_question_weigh_nothing() -> None:
+    by_words = {number: WordHit(20 - number, 0.8) for number in range(10)}
+    strangers = {number: 1 - number / 100 for number in range(20, 40)}
+    assert [item.number for item in fuse(by_words, strangers)][:10] == list(range(10))
+    half = {**dict.fromkeys(range(5, 10), 0.9), **dict.fromkeys(range(20, 25), 0.8), 30: 0.1}
+    assert fuse(by_words, half)[0].number == 5, "half of the words' first are among theirs: trusted"
+
+
+def test_where_the_words_have_nothing_to_say_vectors_decide() -> None:
+    assert [item.number for item in fuse({7: WordHit(0, 0)}, {1: 0.9, 2: 0.8, 7: 0.7})] == [1, 2, 7]

@@ -5,14 +5,22 @@ ranks throw away, how much better one result is than the next. nDCG@10 on Claude
 (the last with the vectors of the words' first 100 only): words 0.805 / 0.727 / 0.777, vectors 0.766 / 0.753 / 0.648,
 reciprocal rank fusion 0.825 / 0.770 / 0.785, this mean 0.872 / 0.784 / 0.810. Between 0.3 and 0.5 the weight moves
 these by at most 0.009, 0.005 and 0.035.
+
+A weak model makes a fusion worse than words alone. What it is worth is told for each question from what it found: the
+first passages of a good one hold much of the question's words, though it never looks at words. Claude docs / tau2 with
+the bundled model 0.871 / 0.379 without this gate, 0.870 / 0.380 with it; with hashed words as vectors 0.780 / 0.257
+and 0.808 / 0.307, with dice 0.722 / 0.349 and 0.801 / 0.377; words alone 0.801 / 0.377.
 """
 
 from collections.abc import Mapping
+from heapq import nlargest, nsmallest
 from typing import Final
 
 from msgspec import Struct
 
-VECTOR_WEIGHT: Final = 0.4
+VECTOR_WEIGHT: Final = 0.4  # where the vectors are trusted
+_FIRST: Final = 10  # passages of each leg that are compared
+_UNTRUSTED, _TRUSTED = 0.2, 0.5  # agreement up to which the vectors weigh nothing, and from which on all they may
 
 
 class WordHit(Struct, frozen=True):
@@ -31,13 +39,14 @@ def fuse(
 ) -> list[Ranked]:
     """Chunks, the best first; ties go to the lower number. `by_vectors` are cosines, and empty when that leg did not
     run; `unrelated_cosine` is that of two texts with nothing in common."""
+    weight = VECTOR_WEIGHT * _trust(by_words, by_vectors)
     scores = dict.fromkeys([*by_words, *by_vectors], 0.0)
     best = max((hit.score for hit in by_words.values()), default=0.0)
     for number, hit in by_words.items():
-        scores[number] += (1 - VECTOR_WEIGHT) * (hit.score / best if best > 0 else 0.0)
+        scores[number] += (1 - weight) * (hit.score / best if best > 0 else 0.0)
     highest, lowest = max(by_vectors.values(), default=0.0), min(by_vectors.values(), default=0.0)
     for number, cosine in by_vectors.items():
-        scores[number] += VECTOR_WEIGHT * ((cosine - lowest) / (highest - lowest) if highest > lowest else 1.0)
+        scores[number] += weight * ((cosine - lowest) / (highest - lowest) if highest > lowest else 1.0)
     return [
         Ranked(
             number=number,
@@ -46,6 +55,16 @@ def fuse(
         )
         for number, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     ]
+
+
+def _trust(by_words: Mapping[int, WordHit], by_vectors: Mapping[int, float]) -> float:
+    """0 to 1: how much of the question's words the first passages by vectors hold, beside the first by words."""
+    best = sum(nlargest(_FIRST, (hit.share for hit in by_words.values())))
+    if best <= 0:
+        return 1.0  # the words have nothing to say
+    first = nsmallest(_FIRST, by_vectors.items(), key=lambda item: (-item[1], item[0]))
+    held = sum(by_words[number].share for number, _ in first if number in by_words)
+    return min(1.0, max(0.0, (held / best - _UNTRUSTED) / (_TRUSTED - _UNTRUSTED)))
 
 
 def _relevance(hit: WordHit | None, cosine: float | None, unrelated_cosine: float) -> float:
