@@ -17,10 +17,17 @@ from tenfold.edge.batches.resource import BatchesResource
 from tenfold.edge.files.resource import FilesResource
 from tenfold.edge.progress import JobEvents
 from tenfold.edge.responses import ResponsesResource
+from tenfold.edge.vector_stores.resource import VectorStoresResource
 from tests.docs.pages import DOCS, PAGES, ROOT, code_spans, name, text
 from tests.support.console import fake_console
 
-RESOURCE_ROUTES = {*ResponsesResource.routes, *FilesResource.routes, *BatchesResource.routes, *JobEvents.routes}
+RESOURCE_ROUTES = {
+    *ResponsesResource.routes,
+    *FilesResource.routes,
+    *BatchesResource.routes,
+    *VectorStoresResource.routes,
+    *JobEvents.routes,
+}
 """Of what stands behind the front door beside the calls."""
 
 _ROW = re.compile(r"^\| `([A-Z]+)` \| `([^`]+)` \|", re.MULTILINE)
