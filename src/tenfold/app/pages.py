@@ -119,7 +119,12 @@ class ReceiptUsage:
         first = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
         groups = await self._rows.spend(tenant_id, since=first, group_by="day")
         return [
-            DaySpend(day=date.fromisoformat(group.group or ""), calls=group.calls, cost_nano=group.total_nano)
+            DaySpend(
+                day=date.fromisoformat(group.group or ""),
+                calls=group.calls,
+                cost_nano=group.total_nano,
+                cache_hits=group.cache_hits,
+            )
             for group in groups
         ]
 

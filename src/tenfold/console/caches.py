@@ -16,6 +16,12 @@ _LAYERS = {
     "valkey": "The same request, in Valkey",
     "semantic": "The same question, by its meaning",
 }
+_DIALECTS = {
+    "canonical": "the assistant's own",
+    "openai": "OpenAI",
+    "openai_responses": "OpenAI Responses",
+    "anthropic": "Anthropic",
+}
 
 
 def cache_routes(site: Site, cache: CacheServices) -> APIRouter:
@@ -53,16 +59,17 @@ def cache_routes(site: Site, cache: CacheServices) -> APIRouter:
 def _scope(scope: KeptScope) -> ScopeView:
     status = scope.status
     learning = status.bound > status.max_false_hits
+    dialect = _DIALECTS.get(scope.facts.dialect, scope.facts.dialect)
     return ScopeView(
         id=scope.name,
         model=scope.facts.model,
-        how=f"{scope.facts.dialect}, {'streamed' if scope.facts.stream else 'whole'}",
+        how=f"{dialect}, {'streamed' if scope.facts.stream else 'whole'}",
         state="off" if status.is_off else "learning" if learning else "answering",
         why=status.why_off if status.is_off else "",
         entries=status.entries,
         hits=status.hits,
         checks=status.checks,
-        bound=percent(status.bound),
+        bound=percent(status.bound) if status.bound < 1 else "unknown",
         allowed=percent(status.max_false_hits),
         used_at=scope.used_at,
     )
