@@ -14,7 +14,7 @@ from tenfold.core.clock import FakeClock
 from tenfold.core.errors import Conflict, StoreUnavailable, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.retrieval.library import Library
-from tenfold.retrieval.types import IngestReport, Passage, SourceDocument
+from tenfold.retrieval.types import Filter, IngestReport, Passage, SourceDocument
 from tests.support.pipeline import principal
 
 
@@ -44,7 +44,16 @@ class FakeLibrary(Library):
         self.embedded.set()
         return 1
 
-    async def search(self, tenant_id: TenantId, kb: str, query: str, k: int = 10) -> list[Passage]:
+    async def search(
+        self,
+        tenant_id: TenantId,
+        kb: str,
+        query: str,
+        k: int = 10,
+        *,
+        filters: Filter | None = None,
+        max_tokens: int | None = None,
+    ) -> list[Passage]:
         self._attempt(tenant_id, kb)
         self.asked.append((query, k))
         return self.found
