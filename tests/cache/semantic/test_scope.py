@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from tenfold.cache.semantic.scope import Scope
-from tenfold.cache.semantic.types import Decision, Entry, Observation, Verdict
+from tenfold.cache.semantic.types import Decision, Entry, Learned, Observation, Verdict
 
 _A, _B = UUID(int=1001), UUID(int=1002)
 _NEAR_A, _NEAR_B = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -105,7 +105,23 @@ def test_a_fresh_answer_gets_the_id_of_the_rival_it_is_the_same_as() -> None:
     assert decision.rivals == (UUID(int=1), UUID(int=2))
     assert scope.learn(decision, ("different", "same")).answer_id == _B
     assert scope.learn(decision, ("same", "unsure")).answer_id == _A
-    assert scope.learn(decision, ("unsure", "different")).answer_id is None
+    assert scope.learn(decision, ("different", "different")) == Learned(
+        observation=Observation(kind="miss", score=decision.score, verdict="different")
+    )
+
+
+def test_a_fresh_answer_that_may_be_one_of_those_known_is_not_kept() -> None:
+    scope = _scope(1)
+    learned = scope.learn(_ask(scope), ("unsure",))
+    assert (learned.answer_id, learned.keep) == (None, False)
+
+
+def test_a_verdict_that_says_nothing_is_made_up_for_by_others_of_the_same_answer() -> None:
+    scope = _scope(3)
+    learned = scope.learn(_ask(scope), ("unsure", "same", "unsure"))
+    assert learned.observation is not None
+    assert learned.observation.verdict == "same"
+    assert learned.answer_id == _A
 
 
 def test_near_entries_with_other_answers_make_it_doubt() -> None:
@@ -128,6 +144,14 @@ def test_what_rests_on_other_documents_is_none() -> None:
     scope.add(_entry(1, documents=frozenset({"kb/a@1"})))
     assert scope.decide("How do I reset my password?", _NEAR_A, frozenset({"kb/a@2"}), 0.5).why == "documents"
     assert scope.decide("How do I reset my password?", _NEAR_A, frozenset({"kb/a@1"}), 0.5).entry == UUID(int=1)
+
+
+def test_another_version_of_one_of_many_documents_is_enough_to_refuse() -> None:
+    scope = Scope()
+    scope.add(_entry(1, documents=frozenset({"kb/a@1", "kb/b@1", "kb/c@1"})))
+    now = frozenset({"kb/a@1", "kb/b@1", "kb/c@2"})
+    assert scope.decide("How do I reset my password?", _NEAR_A, now, 0.5).why == "documents"
+    assert scope.decide("How do I reset my password?", _NEAR_A, frozenset({"kb/a@1", "kb/b@1"}), 0.5).entry is not None
 
 
 def test_what_was_dropped_is_gone() -> None:

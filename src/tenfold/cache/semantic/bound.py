@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 _ODDS = np.array([0.03, 0.15, 0.3, 0.45, 0.6, 0.75])
-_STAKES = np.array([0.4, 0.2, 0.1, 0.1, 0.1, 0.1])  # most where few are false: there the first hits are won
+_STAKES = np.array([0.6, 0.2, 0.1, 0.05, 0.03, 0.02])  # most where few are false: there the first hits are won
 _LOG_ODDS = np.log(_ODDS)
 
 

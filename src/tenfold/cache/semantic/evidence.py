@@ -3,8 +3,16 @@
 A score is counted in the step it falls in. "Answers from this score on" is a rule; its trials are those of its scores
 that were compared, and it is certified when the upper bound on its share of false hits keeps the wanted one. Rules are
 tried from a strict one to laxer ones, and the first that is not certified ends it, so that trying many costs nothing
-(fixed-sequence testing: Angelopoulos et al., "Learn then Test", arXiv:2110.01052); several begin at once, and share
-alpha.
+(fixed-sequence testing: Angelopoulos et al., "Learn then Test", arXiv:2110.01052). Two begin at once, and share alpha.
+
+Once a rule answers, only the checked share of its hits is compared, and all of what lies below it: trials all alike would
+speak for the scores below. So a laxer rule is also bounded in two parts, from the beginning on and below, each by its
+share of the questions.
+
+A comparator that errs: of two answers that differ it finds so in a share `found` at least, so the share of trials found
+false is at least `found` times the share that is false, whatever else it takes for different (Rogan and Gladen, 1978,
+with no credit for false alarms). "unsure" leaves a trial out, of right ones as of false ones; the fewer trials are left
+the larger is the share found, so the bound stays one.
 """
 
 from collections import deque
@@ -15,30 +23,34 @@ from tenfold.cache.semantic.types import Observation
 
 STEP = 0.5
 STEPS = 20  # scores from 9.5 up are alike
-_BEGINNINGS = (12, 8)  # steps
+_BEGINNINGS = (9, 6)  # steps
 _LAXEST = 1
 _RECENT = 200
 _ALARM = log(100.0)
 
 
 class Evidence:
-    def __init__(self, *, confidence: float, missed: float) -> None:
-        """`missed`: how often, at most, two answers that differ are not found to: the bound takes the worst of it."""
+    def __init__(self, *, confidence: float, missed: float, check_share: float) -> None:
+        """`missed`: how often, at most, two answers that differ are not found to. `check_share`: of the hits, so many
+        are compared."""
         self._alpha = (1 - confidence) / len(_BEGINNINGS)
         self._found = 1 - missed
+        self._hits_per_check = 1 / max(check_share, 0.001)
+        self._questions = [0.0] * STEPS
         self._trials = [0] * STEPS
         self._false = [0] * STEPS
         self._recent: deque[tuple[float, bool]] = deque(maxlen=_RECENT)
         self._rules: dict[float, tuple[float, float]] = {}
 
     def count(self, observation: Observation) -> None:
-        if observation.verdict == "unsure":
-            return  # a trial that says nothing: see `comparator` for why leaving it out keeps the bound sound
         step = step_of(observation.score)
+        self._questions[step] += self._hits_per_check if observation.kind == "check" else 1
+        self._rules.clear()
+        if observation.verdict == "unsure":
+            return
         self._trials[step] += 1
         self._false[step] += observation.verdict == "different"
         self._recent.append((observation.score, observation.verdict == "different"))
-        self._rules.clear()
 
     def rule(self, max_false_hits: float) -> tuple[float, float]:
         """The score from which on to answer, and the bound on the share of false hits with it; infinity and 1.0 or the
@@ -49,11 +61,10 @@ class Evidence:
         return known
 
     def _rule(self, max_false_hits: float) -> tuple[float, float]:
-        trials, false = _from_above(self._trials), _from_above(self._false)
         lowest, best_step, best_bound = 1.0, STEPS, 1.0
         for beginning in _BEGINNINGS:
             for step in range(beginning, _LAXEST - 1, -1):
-                bound = min(1.0, upper_bound(false[step], trials[step], self._alpha) / self._found)
+                bound = min(1.0, self._bound(step, beginning) / self._found)
                 lowest = min(lowest, bound)
                 if bound > max_false_hits:
                     break
@@ -63,6 +74,19 @@ class Evidence:
             return float("inf"), lowest
         return best_step * STEP, best_bound
 
+    def _bound(self, step: int, beginning: int) -> float:
+        """On the share of trials found false from `step` on."""
+        if step == beginning:
+            return self._upper(step, STEPS, self._alpha)
+        above, below = sum(self._questions[beginning:]), sum(self._questions[step:beginning])
+        parts = above * self._upper(beginning, STEPS, self._alpha / 4) + below * self._upper(
+            step, beginning, self._alpha / 4
+        )
+        return min(self._upper(step, STEPS, self._alpha / 2), parts / max(above + below, 1.0))
+
+    def _upper(self, first: int, end: int, alpha: float) -> float:
+        return upper_bound(sum(self._false[first:end]), sum(self._trials[first:end]), alpha)
+
     def probability(self, score: float) -> float:
         """That an answer of this score serves: of the trials about it, those that did."""
         step = step_of(score)
@@ -71,10 +95,9 @@ class Evidence:
 
     def why_off(self, max_false_hits: float) -> str:
         """Empty as long as nothing says that the bound is broken even where the scope is most certain."""
-        trials, false = _from_above(self._trials), _from_above(self._false)
-        strictest = _BEGINNINGS[0]
-        if log_evidence_above(max_false_hits, false[strictest], trials[strictest]) > _ALARM:
-            return f"{false[strictest]} of the {trials[strictest]} surest hits that were compared would have been false"
+        false, trials = (sum(counts[_BEGINNINGS[0] :]) for counts in (self._false, self._trials))
+        if log_evidence_above(max_false_hits, false, trials) > _ALARM:
+            return f"{false} of the {trials} surest hits that were compared would have been false"
         lowest, _ = self.rule(max_false_hits)
         recent = [wrong for score, wrong in self._recent if score >= lowest]
         if log_evidence_above(max_false_hits, sum(recent), len(recent)) > _ALARM:
@@ -84,11 +107,3 @@ class Evidence:
 
 def step_of(score: float) -> int:
     return max(0, min(STEPS - 1, int(score / STEP)))
-
-
-def _from_above(counts: list[int]) -> list[int]:
-    total, sums = 0, [0] * len(counts)
-    for at in range(len(counts) - 1, -1, -1):
-        total += counts[at]
-        sums[at] = total
-    return sums

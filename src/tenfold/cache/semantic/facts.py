@@ -45,6 +45,17 @@ _DEICTIC = frozenset(("last", "next", "past", "previous", "coming", "following")
 _PRONOUN_ONE = frozenset(
     ("this", "that", "the", "which", "no", "any", "each", "another", "new", "old", "some", "every")
 )
+_HEDGE = re.compile(
+    r"\b(?:i |we )?(?:do not|don't|dont|didn't|did not|never) (?:really |actually )?"
+    r"(?:know|understand|remember|see|get)"
+    r" (?=how|what|where|if|why|when|which|who|whether)"
+    r"|\b(?:i am |i'm |im )?(?:not|n't) (?:really |quite |entirely )?(?:sure|certain) "
+    r"(?=how|what|where|if|why|when|which|who|whether|about)"
+    r"|\b(?:can't|cannot|cant|can not|couldn't) (?:seem to )?(?:figure|find|work) out\b|\bno (?:idea|clue)\b"
+    r"|\bwhy (?:don't|not)\b(?= (?:you|we) )|\bif not\b|\bwhether or not\b|\bor not\b|\bnot only\b",
+)
+"""Denies knowing, not what is asked about."""
+
 _WH = frozenset(("who", "whom", "whose", "when", "where", "why"))
 _HOW = frozenset(("much", "many", "long", "often", "old", "far", "big", "tall", "fast", "deep", "high"))
 _MUST = re.compile(
@@ -95,6 +106,7 @@ def read(question: str) -> Facts:
             opposites[pair] = opposites.get(pair, 0) | 1 << side
     _add_months(words, raw, siblings)
     text = " ".join(words)
+    certain = _HEDGE.sub("", text).split() if any(_is_negation(word) for word in words) else words
     return Facts(
         text=text,
         words=tuple(words),
@@ -104,7 +116,7 @@ def read(question: str) -> Facts:
         number_order=tuple(order),
         names=frozenset() if shouted else _names(question, raw, words),
         spoken=spoken,
-        negated=_negated(words),
+        negated=_negated(certain),
         siblings={group: frozenset(names) for group, names in siblings.items()},
         opposites=opposites,
         roles=_roles(words),

@@ -20,15 +20,13 @@ from tenfold.cache.semantic.guard import objection
 from tenfold.cache.semantic.nearest import Nearest
 from tenfold.cache.semantic.types import Decision, Entry, Learned, Observation, ScopeStatus, Verdict, Why
 
-# Of the offline embedder's cosines. Chosen on each two of BANKING77, CLINC150 and Bitext for the third: the same each
-# time. See bench/semantic.py.
+# Of the offline embedder's cosines. No set was trained on; of a few values tried these are the best on each two of
+# BANKING77, CLINC150 and Bitext, and so for the third: see bench/semantic.
 _VOTERS = 30
 _UNRELATED = 0.80  # a neighbour at this cosine weighs as much as the chance that the question is a new one
-_WIDTH = 0.02
-_HEAVIEST = exp(4.0)  # one entry alone, however near, cannot make the scope surer than this
+_WIDTH = 0.025
 _FLOOR = 0.6
-_RIVALS = 4
-_LOOKED_AT = 6  # entries of the winning answer that the guard is asked about
+_OF_WINNER, _OF_OTHERS, _ANSWERS = 3, 2, 3  # rivals: entries of the winning answer, of each other one, answers in all
 
 _read = lru_cache(maxsize=4096)(read)
 
@@ -56,7 +54,7 @@ class Scope:
         self._check_share = check_share
         self._near = Nearest()
         self._kept: dict[UUID, _Kept] = {}
-        self._evidence = Evidence(confidence=confidence, missed=missed)
+        self._evidence = Evidence(confidence=confidence, missed=missed, check_share=check_share)
         self._hits = 0
         self._checks = 0
 
@@ -97,13 +95,11 @@ class Scope:
             return Decision(kind="miss", why="documents", bound=bound)
         votes = self._votes(usable)
         winner = max(votes, key=lambda answer: votes[answer])
-        of_winner = [key for _, key in usable if self._kept[key].answer_id == winner]
+        of_winner = (key for _, key in usable if self._kept[key].answer_id == winner)
         asked = _read(question)
-        entry = next(
-            (key for key in of_winner[:_LOOKED_AT] if not objection(asked, _read(self._kept[key].question))), None
-        )
+        entry = next((key for key in of_winner if not objection(asked, _read(self._kept[key].question))), None)
         score = _score(votes[winner], sum(votes.values()))
-        rivals, answers = self._rivals(usable, entry or of_winner[0], winner)
+        rivals = self._rivals([key for _, key in usable], entry, winner)
         off = bool(self._evidence.why_off(wanted))
         why: Why
         if entry is None:
@@ -129,19 +125,29 @@ class Scope:
             bound=bound,
             score=score,
             rivals=rivals,
-            rival_answers=answers,
+            rival_answers=tuple(self._kept[key].answer_id for key in rivals),
         )
 
     def learn(self, decision: Decision, verdicts: Sequence[Verdict]) -> Learned:
         """What came of a question that was not answered from the cache: `verdicts` on the fresh answer beside those of
         `decision.rivals`, in their order."""
+        tally: dict[UUID, int] = {}
+        for answer, verdict in zip(decision.rival_answers, verdicts, strict=False):
+            tally[answer] = tally.get(answer, 0) + (verdict == "same") - (verdict == "different")
         observation = None
         if decision.entry is not None and verdicts:
-            kind = "check" if decision.kind == "check" else "miss"
-            observation = Observation(kind=kind, score=decision.score, verdict=verdicts[0])  # type: ignore[arg-type]
+            verdict = verdicts[0]
+            if verdict == "unsure" and tally[decision.rival_answers[0]] > 0:
+                verdict = "same"  # as others of the same answer
+            observation = Observation(
+                kind="check" if decision.kind == "check" else "miss", score=decision.score, verdict=verdict
+            )
             self.observe(observation)
-        same = (answer for answer, verdict in zip(decision.rival_answers, verdicts, strict=False) if verdict == "same")
-        return Learned(observation=observation, answer_id=next(same, None))
+        known = max(tally, key=lambda answer: tally[answer], default=None)
+        if known is not None and tally[known] > 0:
+            return Learned(observation=observation, answer_id=known)
+        # An answer that may be one of those known and gets an id of its own would split their votes for good.
+        return Learned(observation=observation, keep=all(count < 0 for count in tally.values()))
 
     def observe(self, observation: Observation) -> None:
         """What was learnt here or in another process."""
@@ -161,25 +167,37 @@ class Scope:
         )
 
     def _rests_alike(self, key: UUID, documents: frozenset[str] | None) -> bool:
+        """Half of what the entry rests on is what the question finds, and nothing of it in another version."""
         mine = self._kept[key].documents
-        return documents is None or not mine or 2 * len(mine & documents) >= len(mine)
+        if documents is None or not mine:
+            return True
+        others = {_unversioned(document) for document in documents - mine}
+        return 2 * len(mine & documents) >= len(mine) and not any(
+            _unversioned(document) in others for document in mine - documents
+        )
 
     def _votes(self, near: list[tuple[float, UUID]]) -> dict[UUID, float]:
         votes: dict[UUID, float] = {}
         for cosine, key in near:
             answer = self._kept[key].answer_id
-            votes[answer] = votes.get(answer, 0.0) + min(exp((cosine - _UNRELATED) / _WIDTH), _HEAVIEST)
+            votes[answer] = votes.get(answer, 0.0) + exp((cosine - _UNRELATED) / _WIDTH)
         return votes
 
-    def _rivals(
-        self, near: list[tuple[float, UUID]], first: UUID, winner: UUID
-    ) -> tuple[tuple[UUID, ...], tuple[UUID, ...]]:
-        rivals = {winner: first}
-        for _, key in near:
-            if len(rivals) == _RIVALS:
-                break
-            rivals.setdefault(self._kept[key].answer_id, key)
-        return tuple(rivals.values()), tuple(rivals)
+    def _rivals(self, near: list[UUID], first: UUID | None, winner: UUID) -> tuple[UUID, ...]:
+        rivals = [] if first is None else [first]
+        taken = {winner: len(rivals)}
+        for key in near:
+            answer = self._kept[key].answer_id
+            if key == first or (answer not in taken and len(taken) == _ANSWERS):
+                continue
+            if taken.get(answer, 0) < (_OF_WINNER if answer == winner else _OF_OTHERS):
+                taken[answer] = taken.get(answer, 0) + 1
+                rivals.append(key)
+        return tuple(rivals)
+
+
+def _unversioned(document: str) -> str:
+    return document.rpartition("@")[0]
 
 
 def _score(won: float, all_votes: float) -> float:

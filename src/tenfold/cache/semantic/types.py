@@ -33,7 +33,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 class Decision(Struct, frozen=True, kw_only=True):
     """`entry` is the candidate where there was one; `probability` that its answer serves, as the scope guesses it;
     `bound` on the share of false hits of the scope, as it stands. `rivals` are the entries with whose answers a fresh
-    one is to be compared, the candidate first, each of another answer."""
+    one is to be compared, the candidate first; some are of the same answer."""
 
     kind: Kind
     why: Why
@@ -56,10 +56,12 @@ class Observation(Struct, frozen=True, kw_only=True):
 
 class Learned(Struct, frozen=True, kw_only=True):
     """`observation` is None where there was no candidate; `answer_id` is the one that a fresh answer was found to be,
-    None when it is none of those known."""
+    None when it is none of those known. `keep`: whether the answer is worth an entry: one that may be one of those
+    known, and may not, is not."""
 
     observation: Observation | None = None
     answer_id: UUID | None = None
+    keep: bool = True
 
 
 class ScopeStatus(Struct, frozen=True, kw_only=True):
