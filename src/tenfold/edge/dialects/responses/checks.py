@@ -165,9 +165,9 @@ def check_choice(choice: Any, tools: Any) -> None:
             )
         return
     kind, offered = choice.get("type"), {(tool.type, tool.name) for tool in tools}
-    if kind == FILE_SEARCH and (FILE_SEARCH, None) in offered:
-        return
-    if kind in ("function", "custom"):
+    if kind == FILE_SEARCH:
+        _check_offered(kind, None, offered, "tool_choice")
+    elif kind in ("function", "custom"):
         _check_offered(kind, choice.get("name"), offered, "tool_choice")
     elif kind == "allowed_tools":
         if choice.get("mode") not in ("auto", "required"):
@@ -190,8 +190,8 @@ def check_choice(choice: Any, tools: Any) -> None:
 
 
 def _check_offered(kind: Any, name: Any, offered: set[tuple[str, str | None]], param: str) -> None:
-    if kind == FILE_SEARCH and (FILE_SEARCH, None) in offered:
-        return
+    if kind == FILE_SEARCH:  # it has no name but its type
+        name, offered = FILE_SEARCH, {(tool, tool) for tool, _ in offered}
     if not isinstance(name, str):
         raise InvalidRequest(f"Missing required parameter: '{param}.name'.", param=f"{param}.name")
     if not isinstance(kind, str) or (kind, name) not in offered:
