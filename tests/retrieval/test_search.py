@@ -12,6 +12,7 @@ from tenfold.retrieval import queries
 from tenfold.retrieval.fake import FakeEmbedder
 from tenfold.retrieval.library import Library
 from tenfold.retrieval.search import K1, B
+from tenfold.retrieval.select import tokens
 from tenfold.retrieval.types import SourceDocument
 from tenfold.store import Store
 
@@ -98,6 +99,24 @@ async def test_the_number_of_passages_is_bounded(library: Library, tenant: Tenan
     await fill(library, tenant, {f"d{n}": f"zebra {n}" for n in range(30)})
     assert len(await library.search(tenant, "kb", "zebra", 7)) == 7
     assert len(await library.search(tenant, "kb", "zebra", 1000)) == 30
+
+
+async def test_what_says_the_same_is_given_once_and_its_place_is_filled(library: Library, tenant: TenantId) -> None:
+    same = "The zebra is striped, " + "and walks over the plain with its herd " * 5
+    await fill(
+        library, tenant, {"a": same, "b": same, "c": same, "lion": "The lion looks at the zebra.", "cow": "Cow."}
+    )
+    found = await library.search(tenant, "kb", "zebra", 2)
+    assert sorted(passage.document_id for passage in found) in (["a", "lion"], ["b", "lion"], ["c", "lion"])
+
+
+async def test_passages_fit_the_room_there_is(library: Library, tenant: TenantId) -> None:
+    await fill(library, tenant, {f"d{n}": f"zebra {n} " + "word " * n for n in range(30)})
+    everything = await library.search(tenant, "kb", "zebra", 30)
+    capped = await library.search(tenant, "kb", "zebra", 30, max_tokens=100)
+    assert 0 < len(capped) < len(everything)
+    assert sum(map(tokens, capped)) <= 100
+    assert await library.search(tenant, "kb", "zebra", max_tokens=0) == []
 
 
 # -- vectors ------------------------------------------------------------------------

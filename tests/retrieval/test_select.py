@@ -58,6 +58,10 @@ def test_what_says_the_same_is_given_once(other: str) -> None:
         ("your account", "your Gold account"),
         ("which you have to give", "which you may give"),
         ("open the settings", "without the settings"),
+        ("open the settings", "open the v2 settings"),
+        ("to the old address", "to the Old address"),
+        ("within 14", "after 14"),
+        ("for personal data", "для personal data"),
     ],
 )
 def test_what_differs_by_what_matters_is_kept(there: str, here: str) -> None:

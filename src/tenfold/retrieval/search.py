@@ -13,7 +13,7 @@ from msgspec import Struct
 from tenfold.core.errors import UpstreamError
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
-from tenfold.retrieval.filters import condition
+from tenfold.retrieval.filters import check, condition
 from tenfold.retrieval.fusion import Ranked, WordHit, fuse
 from tenfold.retrieval.needs import needs
 from tenfold.retrieval.ports import Embedder, Embedders, Recorder
@@ -57,6 +57,8 @@ async def search(
 
     The vector leg joins when every chunk has its vector of an embedder that is there; when it fails, the words alone
     answer. Raises InvalidRequest (the filter), StoreUnavailable."""
+    if filters is not None:
+        check(filters)
     began = perf_counter()
     query = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode().replace("\x00", " ")
     async with store.tenant(tenant_id, readonly=True) as tx:

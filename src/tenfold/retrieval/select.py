@@ -15,9 +15,10 @@ _SHORT: Final = 30  # words; below, a passage may need its title and heading to 
 _CHARS_PER_TOKEN: Final = 4
 
 _WORD = re.compile(r"\w+(?:[.,'’]\w+)*")
-# Two passages that differ in one of these say different things, however much else they share.
+# Two passages that differ in one of these say different things, however much else they share; so do those that differ
+# in a number, a name, or a word of another language than English.
 _WEIGHTY = re.compile(
-    r"\d|[^\W\d_]*[A-Z]|(?:not?|nor|never|none|nobody|nothing|without|un\w+|\w+n['’]t|cannot|only|except|must|may|all|any)\Z"
+    r"not?|nor|never|none|nobody|nothing|without|un\w+|\w+n['’]t|cannot|only|except|must|may|all|any|before|after|less|more"
 )
 
 
@@ -76,7 +77,16 @@ class _Seen:
     def _says(self, owner: int, counted: Counter[str]) -> bool:
         there = self._words[owner]
         differing = [*(there - counted), *(counted - there)]
-        return not any(_WEIGHTY.match(word) for word in differing)
+        return not any(map(_matters, differing))
+
+
+def _matters(word: str) -> bool:
+    return (
+        not word.isascii()
+        or word != word.lower()
+        or any(map(str.isdigit, word))
+        or _WEIGHTY.fullmatch(word) is not None
+    )
 
 
 def _shingles(words: Sequence[str]) -> set[tuple[str, ...]]:
