@@ -242,6 +242,7 @@ class Semantic:
             return
         try:
             learned = await self._learn(live, looked.decision, text)
+            wanted = learned.keep and not _never_kept(call)
             entry = Entry(
                 id=uuid7(),
                 question=looked.asked.text,
@@ -263,7 +264,7 @@ class Semantic:
             kept = await self._rows.keep(
                 tenant_id,
                 live.at,
-                new=None if _never_kept(call) else new,
+                new=new if wanted else None,
                 seen=seen,
                 status=live.decider.status(),
                 max_entries=self.scopes.max_entries,
@@ -275,7 +276,7 @@ class Semantic:
         if kept:
             live.add(entry)
             self.counts["kept", "semantic"] += 1
-        elif not _never_kept(call):
+        elif wanted:
             self.counts["dropped", "documents"] += 1
 
     async def _learn(self, live: LiveScope, decision: Decision | None, text: str) -> Learned:
