@@ -15,8 +15,10 @@ from tenfold.providers.offline.extractive import Extraction, extract
 
 CHAT_MODEL: Final = "offline-extractive"
 
-# Over product documentation all of 60 questions reach it, and none of 60 on another subject.
-MIN_COVERAGE: Final = 0.5
+# Of 60 questions to product documentation 59 reach it over the passages that a search found; what is on another subject
+# finds no passages at all (122 of 124 questions).
+MIN_COVERAGE: Final = 0.4
+_MIN_BARE_COVERAGE = 0.5  # where nobody has searched
 _MAX_CHARS = 100_000  # of text searched; the newest is kept
 
 ABSTENTION: Final = "The passages do not answer this question."
@@ -51,7 +53,7 @@ def answer(turns: Sequence[Turn]) -> str:
 
 
 def _grounded_answer(question: str, passages: Sequence[Passage]) -> str:
-    found = _confident(question, passages)
+    found = _confident(question, passages, MIN_COVERAGE)
     if found is None:
         return ABSTENTION
     return " ".join(_marked(extract.sentence, extract.passage) for extract in found.extracts)
@@ -70,15 +72,15 @@ def _bare_answer(turns: Sequence[Turn], asked: int) -> str:
             break
     if not passages:
         return ABOUT
-    found = _confident(question, passages)
+    found = _confident(question, passages, _MIN_BARE_COVERAGE)
     if found is None:
         return f"{ABOUT} {_NOTHING}"
     return " ".join([ABOUT, _QUOTING, *(f'"{extract.sentence}"' for extract in found.extracts)])
 
 
-def _confident(question: str, passages: Sequence[Passage]) -> Extraction | None:
+def _confident(question: str, passages: Sequence[Passage], least: float) -> Extraction | None:
     found = extract(question, passages)
-    return found if found is not None and found.coverage >= MIN_COVERAGE else None
+    return found if found is not None and found.coverage >= least else None
 
 
 def _marked(sentence: str, passage: int) -> str:
