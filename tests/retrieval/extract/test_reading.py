@@ -1,5 +1,8 @@
 """What becomes of each kind of file, in this process."""
 
+import io
+
+import pypdf
 import pytest
 
 from tenfold.retrieval.chunker import chunk
@@ -72,6 +75,27 @@ def test_a_pdf_of_pictures_says_what_to_do() -> None:
     fault, message = fault_of(pdf([[], []]))
     assert fault == "invalid_file"
     assert "OCR" in message
+
+
+def test_lines_that_stand_far_apart_are_one_paragraph_all_the_same() -> None:
+    lines = [
+        line
+        for number in range(6)
+        for line in [(10.0, f"line {number} of a text that goes on in the next line"), (5.0, "")]
+    ]
+    assert "\n" not in text_of(pdf([lines]))
+
+
+@pytest.mark.parametrize(("user", "readable"), [("", True), ("secret", False)], ids=["for its owner", "for all"])
+def test_a_pdf_under_a_password_says_so(user: str, readable: bool) -> None:
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf([[(10, "Hello")]])))
+    writer.encrypt(user_password=user, owner_password="owner", algorithm="RC4-128")
+    held = io.BytesIO()
+    writer.write(held)
+    if readable:
+        assert text_of(held.getvalue()) == "Hello"
+    else:
+        assert "password" in fault_of(held.getvalue())[1]
 
 
 @pytest.mark.parametrize("cut", [30, 200, 400], ids=str)

@@ -213,6 +213,7 @@ class _Answer:
         return structs.replace(
             options,
             grounds=grounds,
+            cache=options.cache - {"semantic"} | {"exact"},  # its marks are of these passages, in this order
             respond_async=False,
             wait_s=0.0,
             idempotency_key=f"{key}:{name}" if key is not None and name else key,

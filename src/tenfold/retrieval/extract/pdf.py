@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import pypdfium2  # type: ignore[import-untyped]
@@ -14,8 +15,10 @@ from tenfold.retrieval.extract.types import Extracted, UnreadableFile
 _HEADING_RATIO = 1.15  # of a heading's height to the text's
 _HEADING_CHARS = 150
 _LEVELS = 3
-_GAP = 1.6  # of the line's height, from line to line: a paragraph begins
-_FULL_LINE = 0.6  # of the longest line: a line this long goes on in the next one
+_GAP = 1.6  # of the line's height, from line to line: a paragraph begins,
+_WIDER = 1.25  # unless most lines stand as far apart; then it is this much more than that,
+_WIDEST = 2.2  # up to lines so many heights apart
+_FULL_LINE = 0.6  # of a long line: one line this long goes on in the next one
 _RUNNING_PAGES = 4  # from so many pages on, what most of them begin or end with is no text
 _HYPHEN = re.compile("[\ufffe\x02\xad]\\s*")
 _DIGITS = re.compile(r"\d+")
@@ -52,14 +55,16 @@ def read_pdf(data: bytes) -> Extracted:
     body = _body_height(pages)
     _drop_running(pages, body)
     levels = _heading_levels(pages, body)
-    longest = max((len(line.text) for page in pages for line in page if line.height <= body), default=0)
+    step = _line_step(pages, body)
+    lengths = sorted(len(line.text) for page in pages for line in page if line.height <= body)
+    long = lengths[len(lengths) * 9 // 10]
     headings: list[tuple[int, str]] = []
     starts: list[int] = []
     written: list[str] = []
     length = 0
     for page in pages:
         starts.append(length)
-        text = _markdown(page, levels, longest, headings)
+        text = _markdown(page, levels, step, long, headings)
         if text:
             written.append(text + "\n\n")
             length += len(text) + 2
@@ -126,6 +131,18 @@ def _body_height(pages: Sequence[Sequence[_Line]]) -> float:
     return letters.most_common(1)[0][0]
 
 
+def _line_step(pages: Sequence[Sequence[_Line]], body: float) -> float:
+    """From most lines of the text to the next; 0 where they stand too far apart to be of one paragraph."""
+    steps = Counter(
+        round(before.bottom - line.bottom)
+        for page in pages
+        for before, line in pairwise(page)
+        if before.height == line.height == body and before.bottom > line.bottom
+    )
+    step = steps.most_common(1)[0][0] if steps else 0
+    return step if step <= _WIDEST * body else 0.0
+
+
 def _drop_running(pages: Sequence[list[_Line]], body: float) -> None:
     """Headers, footers and page numbers: what most pages begin or end with, numbers aside, in letters no larger than
     the text's."""
@@ -151,14 +168,16 @@ def _heading_levels(pages: Sequence[list[_Line]], body: float) -> dict[float, in
     return {height: min(level, _LEVELS) for level, height in enumerate(sorted(large, reverse=True), 1)}
 
 
-def _markdown(page: Sequence[_Line], levels: dict[float, int], longest: int, headings: list[tuple[int, str]]) -> str:
+def _markdown(
+    page: Sequence[_Line], levels: dict[float, int], step: float, long: int, headings: list[tuple[int, str]]
+) -> str:
     """`headings` takes those of the page, with their levels."""
     blocks: list[str] = []
     before: _Line | None = None
     was_level = 0
     for line in page:
         level = levels.get(line.height, 0) if _LETTER.search(line.text) else 0
-        new = before is None or level != was_level or _is_apart(before, line)
+        new = before is None or level != was_level or _is_apart(before, line, step)
         if level:
             words = clean(_HYPHEN.sub("", line.text))
             if new:
@@ -171,13 +190,13 @@ def _markdown(page: Sequence[_Line], levels: dict[float, int], longest: int, hea
             blocks.append(line.text)
         else:
             assert before is not None
-            flows = len(before.text) >= _FULL_LINE * longest and not _BULLET.match(line.text)
+            flows = len(before.text) >= _FULL_LINE * long and not _BULLET.match(line.text)
             blocks[-1] += (" " if flows else "\n") + line.text
         before, was_level = line, level
     return "\n\n".join(clean(_HYPHEN.sub("", block)).strip() for block in blocks).strip()
 
 
-def _is_apart(before: _Line, line: _Line) -> bool:
+def _is_apart(before: _Line, line: _Line, usual: float) -> bool:
     """Whether a paragraph begins: there is room above it, or it stands elsewhere on the page."""
     step = before.bottom - line.bottom
-    return step > _GAP * max(line.height, 1.0) or step < -line.height
+    return step > max(_GAP * line.height, _WIDER * usual, 1.0) or step < -line.height
