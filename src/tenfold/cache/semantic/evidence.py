@@ -5,9 +5,9 @@ that were compared, and it is certified when the upper bound on its share of fal
 tried from a strict one to laxer ones, and the first that is not certified ends it, so that trying many costs nothing
 (fixed-sequence testing: Angelopoulos et al., "Learn then Test", arXiv:2110.01052). Two begin at once, and share alpha.
 
-Once a rule answers, only the checked share of its hits is compared, and all of what lies below it: trials all alike would
-speak for the scores below. So a laxer rule is also bounded in two parts, from the beginning on and below, each by its
-share of the questions.
+Once a rule answers, of its hits only the checked share is compared, and all of what lies below it: trials taken alike
+would speak for the scores below. So a laxer rule is also bounded in two parts, from the beginning on and below, each by
+its share of the questions.
 
 A comparator that errs: of two answers that differ it finds so in a share `found` at least, so the share of trials found
 false is at least `found` times the share that is false, whatever else it takes for different (Rogan and Gladen, 1978,

@@ -36,12 +36,19 @@ _CONTRACTED = re.compile(r"n['’]t$")
 _OWNED = re.compile(r"['’](?:s|m|re|ve|ll|d)$")
 _WORDS_PER_QUESTION = 400  # what comes after is compared as text only; a question of that length is not a short one
 
+_VOWEL = re.compile("[aeiouy]")
+
 _CLOCK = frozenset(("am", "pm"))
 _CALENDAR = frozenset(("march", "may"))  # a month where it has a capital or stands beside a number or a preposition
 _IN_TIME = frozenset(
     ("in", "on", "of", "by", "since", "until", "till", "during", "before", "after", "this", "last", "next")
 )
-_DEICTIC = frozenset(("last", "next", "past", "previous", "coming", "following"))
+_CURRENCIES = frozenset("$€£¥₹")
+_DEICTIC = {
+    word: words.split()[0]
+    for words in ("this current", "last past previous", "next coming following")
+    for word in words.split()
+}
 _PRONOUN_ONE = frozenset(
     ("this", "that", "the", "which", "no", "any", "each", "another", "new", "old", "some", "every")
 )
@@ -76,6 +83,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     numbers: frozenset[tuple[str, str, int]]  # dimension, value, how often
     number_order: tuple[str, ...]
     names: frozenset[str]  # lower case
+    name_order: tuple[str, ...]
     spoken: frozenset[str]  # every word and part of a word, for looking names of the other up
     negated: tuple[str, ...]  # the stem after each negation
     siblings: dict[int, frozenset[str]]
@@ -93,9 +101,9 @@ def read(question: str) -> Facts:
     words = [_OWNED.sub("", token.lower().replace("’", "'")) for token in raw]
     shouted = _is_shouted(raw)
     numbers, order, used = _numbers(words, raw)
-    spoken = frozenset(part for word in words for part in (word, *re.split(r"[^\w]+", word)) if part)
+    spoken = frozenset(_name(part) for word in words for part in (word, *re.split(r"[^\w]+", word)) if part)
     content = tuple(
-        stem(word) for at, word in enumerate(words) if word not in STOP and at not in used and word[0].isalnum()
+        stem(_name(word)) for at, word in enumerate(words) if word not in STOP and at not in used and word[0].isalnum()
     )
     siblings: dict[int, set[str]] = {}
     opposites: dict[int, int] = {}
@@ -107,6 +115,7 @@ def read(question: str) -> Facts:
     _add_months(words, raw, siblings)
     text = " ".join(words)
     certain = _HEDGE.sub("", text).split() if any(_is_negation(word) for word in words) else words
+    names = () if shouted else tuple(dict.fromkeys(_name(word) for word in _names(question, raw, words)))
     return Facts(
         text=text,
         words=tuple(words),
@@ -114,7 +123,8 @@ def read(question: str) -> Facts:
         bag=frozenset(content),
         numbers=frozenset((kind, value, count) for (kind, value), count in Counter(numbers).items()),
         number_order=tuple(order),
-        names=frozenset() if shouted else _names(question, raw, words),
+        names=frozenset(names),
+        name_order=names,
         spoken=spoken,
         negated=_negated(certain),
         siblings={group: frozenset(names) for group, names in siblings.items()},
@@ -129,8 +139,8 @@ def read(question: str) -> Facts:
 
 def stem(word: str) -> str:
     """A crude stem: plural and verb endings off. `cards`, `card`; `transferring`, `transfer`."""
-    if len(word) <= 3 or not word.isalpha():
-        return word
+    if len(word) <= 3 or not word.isalpha() or not _VOWEL.search(word):
+        return word  # too short, or a short form: https
     for ending, rest in (
         ("ies", "y"),
         ("sses", "ss"),
@@ -151,6 +161,11 @@ def stem(word: str) -> str:
     if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
         word = word[:-1]
     return word.removesuffix("e") if len(word) > 3 else word
+
+
+def _name(word: str) -> str:
+    """`usa` and `america` are one name."""
+    return SIBLINGS[word][0][1] if word in SIBLINGS else word
 
 
 def _is_shouted(raw: list[str]) -> bool:
@@ -191,9 +206,7 @@ def _numbers(words: list[str], raw: list[str]) -> tuple[list[tuple[str, str]], l
                 at += 1
                 continue
         at += 1
-        text = (
-            words[start] if (len(words[start]) >= 6 and words[start].isdigit()) or words[start].startswith("0") else ""
-        )
+        text = words[start] if _is_code(words[start], words[start - 1] if start else "") else ""
         if (tail in MULTIPLIERS and tail not in UNITS) or tail == "k":
             value, tail = value * MULTIPLIERS[tail], ""
         while not tail and at < len(words):
@@ -232,6 +245,15 @@ def _numbers(words: list[str], raw: list[str]) -> tuple[list[tuple[str, str]], l
     return found, order, used
 
 
+def _is_code(word: str, before: str) -> bool:
+    """A number that is a name: 00108, 370795561790, version 2.10."""
+    return (
+        (len(word) >= 6 and word.isdigit())
+        or (word[0] == "0" and word != "0")
+        or ("." in word and before not in _CURRENCIES)
+    )
+
+
 def _value(words: list[str], at: int) -> float | None:
     word = words[at]
     match = _NUMBER.match(word)
@@ -265,23 +287,27 @@ def _add_months(words: list[str], raw: list[str], siblings: dict[int, set[str]])
             near = (words[at - 1] if at else "", words[at + 1] if at + 1 < len(words) else "")
             if (at and raw[at][0].isupper()) or near[0] in _IN_TIME or any(n[:1].isdigit() for n in near):
                 siblings.setdefault(group, set()).add(word)
-        if word in _DEICTIC and at + 1 < len(words):
-            # "last month" and "next month": -1 is no group of the lexicon
-            name = "next" if word in ("next", "coming", "following") else "last"
-            if words[at + 1] in UNITS or words[at + 1] in SIBLINGS or words[at + 1] in ("summer", "winter"):
-                siblings.setdefault(-1, set()).add(name)
+        following = words[at + 1] if at + 1 < len(words) else ""
+        if word in _DEICTIC and (following in UNITS or following in SIBLINGS):  # last month, next month
+            siblings.setdefault(-1, set()).add(_DEICTIC[word])
 
 
-def _names(question: str, raw: list[str], words: list[str]) -> frozenset[str]:
+def _names(question: str, raw: list[str], words: list[str]) -> list[str]:
     """Words with a capital that is not the first of a sentence, words in capitals, words with digits in them."""
-    names: set[str] = set()
+    names: list[str] = []
     begins = _sentence_starts(question)
     position = 0
     for at, token in enumerate(raw):
         position = question.find(token, position)
         here, position = position, position + len(token)
         word = words[at]
-        if len(word) < 2 or word in STOP or _CONTRACTED.search(word) or not token[0].isalnum():
+        if not token[0].isalnum() or _CONTRACTED.search(word):
+            continue
+        if len(word) == 1:
+            if word != "i" and token.isupper() and here not in begins:
+                names.append(word)  # vitamin C
+            continue
+        if word in STOP:
             continue
         upper = sum(letter.isupper() for letter in token)
         mixed = any(letter.isdigit() for letter in token) and any(letter.isalpha() for letter in token)
@@ -292,8 +318,8 @@ def _names(question: str, raw: list[str], words: list[str]) -> frozenset[str]:
             or "@" in token
             or (token[0].isupper() and here not in begins)
         ):
-            names.add(word)
-    return frozenset(names)
+            names.append(word)
+    return names
 
 
 _START = re.compile(r"(?:^|[.?!:;\n][\s\"'“‘(]*)\s*(?=\S)")

@@ -4,9 +4,10 @@ It refuses to know of answers: two questions it lets pass may still want differe
 its misses are caught by the checks of the scope and by nothing before them, so it is strict.
 """
 
-from tenfold.cache.semantic.facts import Facts
-from tenfold.cache.semantic.lexicon import PREFIXES
+from tenfold.cache.semantic.facts import Facts, stem
+from tenfold.cache.semantic.lexicon import PREFIXES, SYNONYMS
 
+_MEANT = {stem(word): at for at, line in enumerate(SYNONYMS) for word in line.split()}
 _SAME_BAG = 0.8  # of the content words shared: from there on their order counts
 
 
@@ -42,6 +43,8 @@ def objection(asked: Facts, kept: Facts) -> str:
         return "opposite"
     if _roles_swapped(asked, kept):
         return "roles"
+    if _word_exchanged(asked, kept):
+        return "other word"
     return ""
 
 
@@ -83,7 +86,29 @@ def _prefixed(a: Facts, b: Facts) -> bool:
     return False
 
 
+def _word_exchanged(a: Facts, b: Facts) -> bool:
+    """All is the same but one word, and the two are not known to mean the same: rice, pasta."""
+    only_a, only_b = a.bag - b.bag, b.bag - a.bag
+    if len(only_a) != 1 or len(only_b) != 1:
+        return False
+    (one,), (other,) = only_a, only_b
+    return not (_MEANT.get(one, one) == _MEANT.get(other, other) or _spelt_alike(one, other))
+
+
+def _spelt_alike(one: str, other: str) -> bool:
+    """A slip of the pen, or two forms of a word: half of it and more begins alike, or it is letters exchanged."""
+    same = 0
+    for x, y in zip(one, other, strict=False):
+        if x != y:
+            break
+        same += 1
+    longer = max(len(one), len(other))
+    return (same >= 3 and 2 * same >= longer) or (longer >= 5 and len(set(one) ^ set(other)) <= 1)
+
+
 def _roles_swapped(a: Facts, b: Facts) -> bool:
+    if [name for name in a.name_order if name in b.names] != [name for name in b.name_order if name in a.names]:
+        return True
     for role, things in a.roles.items():
         for other_role, others in b.roles.items():
             # the same thing stands after another preposition, and another thing after this one
@@ -99,7 +124,7 @@ def _roles_swapped(a: Facts, b: Facts) -> bool:
     if len(shared) >= 2 and len(shared) >= _SAME_BAG * max(len(a.bag), len(b.bag)):
         mine = [word for word in a.content if word in shared]
         other = [word for word in b.content if word in shared]
-        if mine != other and (len(shared) >= 3 or bool(a.names)):
+        if mine != other and (len(shared) >= 3 or bool(a.names and b.names)):
             return True
     return False
 

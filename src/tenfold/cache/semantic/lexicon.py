@@ -3,7 +3,7 @@
 from a data set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 NEGATIONS = frozenset(
     [
@@ -146,7 +146,7 @@ spring summer autumn/fall winter
 today/tonight tomorrow yesterday now/currently
 morning afternoon evening night midnight noon
 dollar/dollars/usd/$ euro/euros/eur/€ pound/pounds/gbp/£/sterling/quid yen/jpy/¥ franc/francs/chf rupee/rupees/inr/₹ yuan/rmb/cny peso/pesos/mxn aud cad krona/kronor/sek nok dkk zloty/pln rouble/ruble/rubles/rub won/krw real/brl lira/try rand/zar bitcoin/btc ethereum/eth litecoin/ltc dogecoin
-cent/cents penny/pence
+cent/cents/penny/pence dollar/dollars euro/euros pound/pounds rupee/rupees
 daily weekly monthly quarterly yearly/annually/annual hourly fortnightly/biweekly
 visa mastercard amex discover maestro
 paypal venmo stripe klarna zelle
@@ -558,3 +558,59 @@ ROLE_WORDS = frozenset(
         "of",
     ]
 )
+
+SYNONYMS: Sequence[str] = """
+order purchase buy bought
+item product article thing good
+change edit modify update correct amend adjust alter switch swap edits
+delete remove erase cancel close terminate
+add insert
+find locate see check view look search where get obtain retrieve recover restore show
+fix solve repair resolve troubleshoot sort
+problem issue error trouble difficulty mistake bug
+help assistance assist support aid hand
+ask request query inquire enquire question
+tell inform explain describe say clarify
+need want require wish
+use utilize using
+pay payment paid
+money cash fund reimbursement refund rebate compensation
+bill invoice
+fee charge cost price
+account profile
+person human agent someone operator representative
+talk speak chat contact call reach communicate
+send mail ship deliver
+package parcel delivery shipment shipping
+begin start
+make create open register set
+sign signup register registration enroll
+new another different other
+picture photo image
+phone mobile cell telephone
+work function
+broken damaged faulty
+quick fast
+allow permit
+show display
+declined rejected refused
+stolen robbed
+stuck pending
+wrong incorrect
+strange weird unusual odd unknown unrecognized
+way method option procedure process step
+place location spot
+shop store
+film movie
+song track
+job occupation
+holiday vacation
+often frequently
+big large
+small little
+begin commence
+end finish
+happen occur
+know understand
+""".strip().splitlines()
+"""Lists of words that may stand for each other where all else is the same, parted by spaces."""
