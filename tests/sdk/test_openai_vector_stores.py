@@ -52,7 +52,7 @@ def found(client: openai.OpenAI, store: VectorStore, query: Any, **how: Any) -> 
 
 def test_a_store(openai_client: openai.OpenAI, store: VectorStore) -> None:
     told = openai_client.vector_stores.retrieve(store.id)
-    assert_valid("VectorStoreObject", told.model_dump(exclude_none=True))
+    assert_valid("VectorStoreObject", told.to_dict())
     assert (told.name, told.metadata, told.status) == ("Manuals", {"team": "service"}, "completed")
     assert (told.file_counts.completed, told.file_counts.total) == (2, 2)
     assert told.usage_bytes >= len(PUMP)
@@ -95,7 +95,7 @@ def test_a_file(openai_client: openai.OpenAI, store: VectorStore) -> None:
     listed = list(files.list(store.id, filter="completed", order="asc", limit=1))
     assert [each.status for each in listed] == ["completed"] * 2
     pump = listed[0]
-    assert_valid("VectorStoreFileObject", pump.model_dump(exclude_none=True))
+    assert_valid("VectorStoreFileObject", pump.to_dict())
     assert files.retrieve(pump.id, vector_store_id=store.id) == pump
     content = "".join(page.text or "" for page in files.content(pump.id, vector_store_id=store.id))
     assert "ISO VG 46" in content
@@ -134,7 +134,7 @@ def test_batches(openai_client: openai.OpenAI) -> None:
     batch = openai_client.vector_stores.file_batches.upload_and_poll(
         store.id, files=[*good, ("broken.pdf", b"%PDF-1.7 and then nothing")], max_concurrency=2
     )
-    assert_valid("VectorStoreFileBatchObject", batch.model_dump(exclude_none=True))
+    assert_valid("VectorStoreFileBatchObject", batch.to_dict())
     assert (batch.status, batch.file_counts.completed, batch.file_counts.failed) == ("completed", 3, 1)
     batches = openai_client.vector_stores.file_batches
     failed = list(batches.list_files(batch.id, vector_store_id=store.id, filter="failed"))

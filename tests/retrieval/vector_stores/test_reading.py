@@ -9,12 +9,12 @@ import pytest
 from msgspec import json, structs
 
 from tenfold.core.errors import InvalidRequest, NotFound, RateLimited, StoreUnavailable, TooLarge
-from tenfold.core.ids import uuid7
+from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.principal import Principal
 from tenfold.inference.files.types import file_name
 from tenfold.jobs.types import Result, Work
 from tenfold.retrieval.extract.types import Extracted
-from tenfold.retrieval.types import Chunking
+from tenfold.retrieval.types import Chunking, IngestReport, SourceDocument
 from tenfold.retrieval.vector_stores import file_handlers
 from tenfold.retrieval.vector_stores.fake_shelf import FakeReader
 from tenfold.retrieval.vector_stores.types import KIND, StoreLimits, ToRead
@@ -82,6 +82,25 @@ async def test_a_file_that_cannot_be_read_has_failed(
     assert says in failed.error.message
     ended = await house.files.find_batch(who.tenant_id, store, batch.public_id)
     assert (ended.status, ended.counts.completed, ended.counts.failed) == ("completed", 1, 1)
+
+
+async def test_of_files_that_are_read_together_only_the_one_at_fault_fails(
+    house: House, who: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest = house.shelf.ingest
+
+    async def refuse(tenant_id: TenantId, kb: str, documents: list[SourceDocument]) -> IngestReport:
+        if any("refused" in document.text for document in documents):
+            raise InvalidRequest("A document has at most 4,000,000 characters.")
+        return await ingest(tenant_id, kb, documents)
+
+    monkeypatch.setattr(house.shelf, "ingest", refuse)
+    store = (await house.stores.create(who)).public_id
+    uploads = [(await house.upload(who, text)).public_id for text in (PUMP, b"refused", b"third")]
+    await house.files.add_batch(who, store, await house.files.asked(who.tenant_id, uploads))
+    await house.done(who, store)
+    states = [(await house.files.find(who.tenant_id, store, each)).status for each in uploads]
+    assert states == ["completed", "failed", "completed"]
 
 
 async def test_a_file_that_is_too_large_or_gone_has_failed(who: Principal) -> None:

@@ -6,9 +6,10 @@ However often and wherever it is begun anew, it goes on from what the rows say: 
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from uuid import UUID
 
-from msgspec import json, structs
+from msgspec import Struct, json, structs
 
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, TenfoldError
 from tenfold.core.ids import TenantId
@@ -36,7 +37,25 @@ logger = logging.getLogger(__name__)
 POISON = "poison"  # the code of a job that several workers died with
 FILES_AT_ONCE = 25  # of one job; then another goes on, behind those that wait for the same store
 LARGE_BYTES = 8 * 1024 * 1024  # of these a process has one in memory
+_TOGETHER = 8  # files that are cut, indexed and embedded together,
+_CHARS_TOGETHER = 500_000  # or fewer where they are long
 _PATIENCE_S = 90.0  # the lease of a writer that died is over by then
+
+
+class _Read(Struct, frozen=True, kw_only=True):
+    file: StoreFile
+    extracted: Extracted
+
+    @property
+    def document(self) -> SourceDocument:
+        text = self.extracted.text
+        return SourceDocument(
+            id=self.file.public_id,
+            text=text,
+            title=self.extracted.title or leading_title(text) or self.file.filename,
+            metadata=dict(self.file.attributes),
+            chunking=self.file.chunking,
+        )
 
 
 class ReadFiles:
@@ -66,48 +85,83 @@ class ReadFiles:
     async def run(self, job: JobContext) -> Result:
         """Raises StoreUnavailable, Overloaded (another writer is at the store), UpstreamError (the embedder)."""
         work, principal = json.decode(job.work.input, type=ToRead), job.work.principal
+        tenant_id = principal.tenant_id
         now, later = work.file_ids[: self._at_once], work.file_ids[self._at_once :]
         total = work.done + len(work.file_ids)
+        texts: list[_Read] = []
         for number, file_id in enumerate(now, work.done):
             await job.progress("reading", number, total)
-            await self._read(principal.tenant_id, work, file_id)
+            read = await self._read(tenant_id, work, file_id)
+            if read is not None:
+                texts.append(read)
+            if len(texts) == _TOGETHER or sum(len(each.extracted.text) for each in texts) > _CHARS_TOGETHER:
+                await self._shelve(work, texts)
+                texts = []
+        await self._shelve(work, texts)
         await job.progress("reading", work.done + len(now), total)
         if not later:
             return Result(output=json.encode({"files": total}))
         rest = structs.replace(work, file_ids=later, done=work.done + len(now))
         return Result(then=(job_of(principal, rest),))
 
-    async def _read(self, tenant_id: TenantId, work: ToRead, file_id: UUID) -> None:
+    async def _read(self, tenant_id: TenantId, work: ToRead, file_id: UUID) -> _Read | None:
+        """None: nothing of it is to come into the store."""
         file = await self._rows.begin(tenant_id, work.store_id, file_id, work.job_id)
         if file is None:
             await self._undo(tenant_id, work, file_id)
-            return
-        error, extracted = None, Extracted(text="")
+            return None
         try:
-            extracted = await self._extracted(tenant_id, file)
-            await self._ingest(file, extracted)
-        except UnreadableFile as unreadable:
-            error = FileError(code=unreadable.fault, message=unreadable.message)
-        except InvalidRequest as refused:
-            error = FileError(code="invalid_file", message=refused.message)
-        except TenfoldError as failed:
-            if failed.retryable:
+            return _Read(file=file, extracted=await self._extracted(tenant_id, file))
+        except TenfoldError as failure:
+            await self._fail(work, file, failure)
+            return None
+
+    async def _shelve(self, work: ToRead, texts: Sequence[_Read]) -> None:
+        """Several files together: the transactions and the embedder cost as much for one."""
+        if not texts:
+            return
+        try:
+            await self._ingest(work.store_id, texts)
+        except TenfoldError as failure:
+            if failure.retryable:
                 raise
-            error = FileError(code="server_error", message=failed.message)
-        if error is not None:  # of an earlier version nothing is found any more, either
-            await self._forget(tenant_id, work.store_id, file_id)
-            logger.info("a file could not be read", extra={"file": file.public_id, "code": error.code})
-        ended = await self._rows.end(
-            tenant_id,
-            work.store_id,
-            file_id,
-            work.job_id,
-            error=error,
-            usage_bytes=len(extracted.text.encode()) if error is None else 0,
-            pages=extracted.pages if error is None else (),
-        )
-        if not ended:
-            await self._undo(tenant_id, work, file_id)
+            if len(texts) == 1:
+                await self._fail(work, texts[0].file, failure)
+                return
+            for one in texts:  # one of them is at fault: not all are to suffer for it
+                await self._shelve(work, [one])
+            return
+        for one in texts:
+            size = len(one.extracted.text.encode("utf-8", "replace"))
+            await self._end(work, one.file, usage_bytes=size, pages=one.extracted.pages)
+
+    async def _fail(self, work: ToRead, file: StoreFile, failure: TenfoldError) -> None:
+        """Raises the failure where it may pass."""
+        if isinstance(failure, UnreadableFile):
+            error = FileError(code=failure.fault, message=failure.message)
+        elif isinstance(failure, InvalidRequest):
+            error = FileError(code="invalid_file", message=failure.message)
+        elif failure.retryable:
+            raise failure
+        else:
+            error = FileError(code="server_error", message=failure.message)
+        # Of an earlier version nothing is found any more, either.
+        await self._forget(file.tenant_id, work.store_id, file.file_id)
+        logger.info("a file could not be read", extra={"file": file.public_id, "code": error.code})
+        await self._end(work, file, error=error)
+
+    async def _end(
+        self,
+        work: ToRead,
+        file: StoreFile,
+        *,
+        error: FileError | None = None,
+        usage_bytes: int = 0,
+        pages: Sequence[int] = (),
+    ) -> None:
+        at = file.tenant_id, work.store_id, file.file_id
+        if not await self._rows.end(*at, work.job_id, error=error, usage_bytes=usage_bytes, pages=pages):
+            await self._undo(file.tenant_id, work, file.file_id)
 
     async def _extracted(self, tenant_id: TenantId, file: StoreFile) -> Extracted:
         """Raises UnreadableFile, StoreUnavailable."""
@@ -142,17 +196,11 @@ class ReadFiles:
             raise _gone(file) from None
         return await self._reader.extract(bytes(data), filename=file.filename)
 
-    async def _ingest(self, file: StoreFile, extracted: Extracted) -> None:
-        tenant_id, kb = file.tenant_id, store_name(file.store_id)
-        document = SourceDocument(
-            id=file.public_id,
-            text=extracted.text,
-            title=extracted.title or leading_title(extracted.text) or file.filename,
-            metadata=dict(file.attributes),
-            chunking=file.chunking,
-        )
+    async def _ingest(self, store_id: UUID, texts: Sequence[_Read]) -> None:
+        tenant_id, kb = texts[0].file.tenant_id, store_name(store_id)
+        documents = [one.document for one in texts]
         try:
-            await patiently(lambda: self._shelf.ingest(tenant_id, kb, [document]), patience_s=_PATIENCE_S)
+            await patiently(lambda: self._shelf.ingest(tenant_id, kb, documents), patience_s=_PATIENCE_S)
             await patiently(lambda: self._shelf.embed(tenant_id, kb), patience_s=_PATIENCE_S)
         except Conflict as busy:
             raise Overloaded(busy.message) from None
@@ -179,7 +227,7 @@ class ReadFiles:
 
 class BuryFiles:
     """Implements `jobs.ports.Handler`: of a job that was given up the files that it had still to read have failed. But
-    where workers died with it, only the one it was at; another job reads the others."""
+    where workers died with it, only those it was at; another job reads the others."""
 
     kind = KIND_DEAD
     after_death: str | None = None
