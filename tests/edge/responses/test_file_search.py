@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import openai
 import pytest
 
 from tenfold.core.grounding import parse
+from tenfold.inference.policy import Policy
 from tenfold.inference.responses.types import FoundPassage
 from tenfold.providers.transport.fake import FakeReply, FakeRequest
 from tests.edge.responses.house import House
@@ -417,3 +419,27 @@ async def test_what_a_document_says_stays_inside_its_passage(does_tools: bool) -
         assert question in ("How is the pump cleaned?", "cleaning the pump")
         elsewhere = json.dumps(messages[:-1])
         assert not any(passage.text in elsewhere for passage in some if len(passage.text) > 40)
+
+
+@pytest.mark.parametrize("background", [False, True], ids=["waiting", "in the background"])
+async def test_a_stream_that_begins_anew_in_a_later_round(background: bool) -> None:
+    """The model breaks off, and another one answers: what was told of the answer is void, what was searched is not."""
+
+    def breaks(stream: bool) -> FakeReply:
+        reply = says("I think that")(stream)
+        return replace(reply, stop_at=reply.body.index(b"hink") + 60)
+
+    again = Policy(on_break="restart", retries=0)
+    scripts = {"openai": Model(SEARCHES, breaks), "another": Model(ANSWERS)}
+    async with House(scripts, stores=STORES, route=again) as house, house.working():
+        _, events = await made(house, stream=True, background=background)
+    kinds = [event.type for event in events]
+    since = kinds.index("tenfold.restart")
+    assert kinds.index("response.file_search_call.completed") < since
+    text = "".join(event.delta for event in events[since:] if event.type == "response.output_text.delta")
+    response = events[-1].response
+    assert text == response.output_text == "With water [1], for 20 euros [2]."
+    assert [item.type for item in response.output] == ["file_search_call", "message"]
+    assert len(response.output[1].content[0].annotations) == 2
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert {event.output_index for event in events[since + 1 : -1]} == {2}
