@@ -24,11 +24,12 @@ from bench.retrieval.sets import DATA, SETS, Question, documents, questions
 from bench.retrieval.vectors import KeptEmbedder
 from tenfold.assistant.assistant import FEATURE, PASSAGES, Assistant
 from tenfold.assistant.fake import FakeSwitches
+from tenfold.assistant.prompt import MAX_PASSAGE_CHARS, within_budget
 from tenfold.assistant.types import CallSummary, FromCache, Hit
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest, Ended, TextDelta, TextPart
 from tenfold.core.clock import SystemClock
-from tenfold.core.grounding import parse
+from tenfold.core.grounding import Passage, parse
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.principal import ALL_SCOPES, Principal
 from tenfold.providers.offline.answers import CHAT_MODEL, Turn, answer
@@ -206,10 +207,10 @@ def _planted(text: str, attack: str, place: str) -> str:
     return "\n".join([*lines[:middle], attack, *lines[middle:]])
 
 
-def _same(passages: Sequence[object], hits: Sequence[Hit]) -> bool:
-    """Those that fit the budget, in their order."""
-    texts = [getattr(passage, "text", None) for passage in passages]
-    return bool(texts) and all(hit.text.startswith(text or "\0") for text, hit in zip(texts, hits, strict=False))
+def _same(passages: Sequence[Passage], hits: Sequence[Hit]) -> bool:
+    """Those that are on the subject and fit the budget, in their order."""
+    given = within_budget([hit for hit in hits if hit.relevance >= FLOOR])
+    return [passage.text for passage in passages] == [hit.text[:MAX_PASSAGE_CHARS] for hit in given]
 
 
 def _tell(name: str, score: Score) -> None:
