@@ -57,7 +57,10 @@ class Indexing:
         yield "tenfold_vectors_made_anew_total", (), self._made
 
     async def _follow(self) -> None:
-        self._made += await reembed_all(self._store, self.embedders, self.embedders.fingerprint)
+        await reembed_all(self._store, self.embedders, self.embedders.fingerprint, self._count)
+
+    def _count(self, vectors: int) -> None:
+        self._made += vectors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,12 +27,12 @@ class FakeEmbedder:
         if self.away:
             raise UpstreamUnavailable("The embedder is away.")
         self.embedded += texts
-        return [self._vector(text) for text in texts]
+        return [self.vector(text) for text in texts]
 
     async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
         return await self.embed(texts)
 
-    def _vector(self, text: str) -> list[float]:
+    def vector(self, text: str) -> list[float]:
         vector = [0.0] * self.dimensions
         for word in _WORD.findall(text.lower()):
             digest = hashlib.sha256(word.encode("utf-8", "replace")).digest()

@@ -186,8 +186,25 @@ async def test_a_third_embedder_discards_what_was_begun_for_the_second(
     third = Library(store, SeveralEmbedders(FakeEmbedder(16, "fake:3"), embedder))
     assert await third.reembed(tenant, "kb") == 12
     assert list((await sets(store, tenant, "chunk_vectors")).values()) == [12]
-    # Or the first is wanted after all.
-    assert await both.reembed(tenant, "kb") if new.away else True
+
+
+async def test_wanted_back_the_old_one_stays_and_what_was_begun_goes(
+    both: Library, library: Library, store: Store, tenant: TenantId, new: Watched
+) -> None:
+    await library.ingest(tenant, "kb", documents(12))
+    await library.embed(tenant, "kb")
+
+    async def fail() -> None:
+        if new.embedded:
+            raise UpstreamUnavailable("away")
+
+    new.before = fail
+    with pytest.raises(UpstreamUnavailable):
+        await both.reembed(tenant, "kb")
+    assert (await sets(store, tenant, "chunk_vectors")).total() == 16
+    assert await library.reembed(tenant, "kb") == 0
+    assert (await sets(store, tenant, "chunk_vectors")).total() == 12
+    assert (await library.status(tenant, "kb")).vectors_in_use
 
 
 async def test_a_search_in_whose_middle_it_switches_is_done_again(
@@ -221,10 +238,13 @@ async def test_all_tenants_follow_in_the_background(
     busy = Lease(store, other_tenant, "kb", "reembed")
     async with store.tenant(other_tenant) as tx:
         await busy.hold(tx)
-    assert await reembed_all(store, embedders, "fake:2") == 3  # what another process is at is left to it
+    made: list[int] = []
+    await reembed_all(store, embedders, "fake:2", made.append)
+    assert made == [3]  # what another process is at is left to it
     await busy.release()
-    assert await reembed_all(store, embedders, "fake:2") == 3
-    assert await reembed_all(store, embedders, "fake:2") == 0
+    await reembed_all(store, embedders, "fake:2", made.append)
+    await reembed_all(store, embedders, "fake:2", made.append)
+    assert made == [3, 3]
     for owner in (tenant, other_tenant):
         assert await to_make(store, owner, "fake:2") == []
         assert (await both.status(owner, "kb")).vectors_in_use

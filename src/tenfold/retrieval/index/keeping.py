@@ -3,13 +3,12 @@ of another are made anew, one after the other.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tenfold.core.errors import Conflict, StoreUnavailable, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.retrieval.index import queries
-from tenfold.retrieval.index.progress import Progress, nobody_looks
 from tenfold.retrieval.index.types import IndexStatus
 from tenfold.retrieval.index.vectors import reembed
 from tenfold.retrieval.ports import Embedders
@@ -20,22 +19,22 @@ logger = logging.getLogger(__name__)
 EVERY_S: Final = 60.0
 
 
-async def reembed_all(store: Store, embedders: Embedders, wanted: str, progress: Progress = nobody_looks) -> int:
-    """`wanted`: the fingerprint of the embedder that new vectors are made by. Returns how many vectors were made. What
-    another process is at is left to it, and an embedder that fails for one tenant holds up no other.
-    Raises StoreUnavailable."""
-    made = 0
+async def reembed_all(
+    store: Store, embedders: Embedders, wanted: str, made: Callable[[int], None] = lambda _vectors: None
+) -> None:
+    """`wanted`: the fingerprint of the embedder that new vectors are made by. `made` is told of each knowledge base how
+    many there were. What another process is at is left to it, and an embedder that fails for one tenant holds up no
+    other. Raises StoreUnavailable."""
     for tenant_id in await tenants_among(store, queries.TENANTS_TO_MAKE, wanted):
         for kb in await to_make(store, tenant_id, wanted):
             try:
-                made += await reembed(store, tenant_id, kb, embedders, progress)
+                made(await reembed(store, tenant_id, kb, embedders))
             except Conflict:
                 continue
             except StoreUnavailable:
                 raise
             except TenfoldError as error:
                 logger.warning("the vectors of %s in tenant %s are not made anew: %s", kb, tenant_id, error.message)
-    return made
 
 
 async def to_make(store: Store, tenant_id: TenantId, wanted: str) -> list[str]:
