@@ -58,7 +58,9 @@ async def test_an_answer_has_the_age_of_the_one_that_was_kept() -> None:
 )
 async def test_the_policy_and_the_request_say_which_calls_are_looked_up(policy: Any, says: bool, expected: str) -> None:
     options = SEMANTIC if says else CallOptions()
-    world = await warmed(SemanticWorld(policy=policy), options)
+    world = SemanticWorld(policy=policy)
+    await world.say(ELSE, options)
+    await warmed(world, options)
     assert layer(await world.say(IN_OTHER_WORDS, options)) == expected
     assert bool(world.embedder.embedded) == (expected == "semantic")
 
@@ -183,6 +185,15 @@ async def test_a_wrong_answer_found_by_a_check_switches_the_scope_off_and_a_rese
     await world.semantic.scopes.catch_up()
     await warmed(world)
     assert layer(await world.say(IN_OTHER_WORDS)) == "semantic"
+
+
+async def test_a_scope_that_nobody_asks_in_again_is_not_made() -> None:
+    world = SemanticWorld(policy="always")
+    for number in range(5):
+        await world.say(REFUND, CallOptions(), system=f"It is {number} o'clock.")
+    assert len(world.semantic.scopes) == 0
+    assert world.embedder.embedded == []
+    assert await world.rows.page(world.principal.tenant_id, before=None, limit=10) == []
 
 
 async def test_the_bound_of_a_request_goes_before_that_of_the_settings() -> None:

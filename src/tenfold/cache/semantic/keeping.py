@@ -23,6 +23,7 @@ FOLLOW_S = 1.0
 _QUIET_S = 600.0  # a scope that nobody asked for so long is followed no longer, and read anew when it is
 _ENTRY_BYTES = 3_000  # in memory: vector, question and their places
 _SCOPE_BYTES = 20_000
+_MOST_ONCE = 10_000
 
 
 class LiveScope:
@@ -105,6 +106,7 @@ class Scopes:
         self._max_bytes = max_bytes
         self._batch = batch
         self._live: OrderedDict[tuple[TenantId, bytes], LiveScope] = OrderedDict()
+        self._once: OrderedDict[tuple[TenantId, bytes], None] = OrderedDict()  # what was asked for once
         self._loading: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -114,11 +116,17 @@ class Scopes:
     def entries(self) -> int:
         return sum(len(each) for each in self._live.values())
 
-    def find(self, tenant_id: TenantId, facts: ScopeFacts) -> LiveScope:
-        """At once: one that is not in memory yet is not `ready`, and is read meanwhile."""
+    def find(self, tenant_id: TenantId, facts: ScopeFacts, *, wanted: bool = True) -> LiveScope | None:
+        """At once: one that is not in memory yet is not `ready`, and is read meanwhile. None where it was never asked
+        for before, unless it is `wanted`: prompts that hold the time of day would make a scope of each call."""
         key = tenant_id, facts.digest
         live = self._live.get(key)
         if live is None:
+            if not wanted and key not in self._once:
+                self._once[key] = None
+                if len(self._once) > _MOST_ONCE:
+                    self._once.popitem(last=False)
+                return None
             live = self._live[key] = LiveScope(tenant_id, facts)
             task = asyncio.create_task(self._read(live), name="cache.semantic.read")
             self._loading.add(task)

@@ -34,6 +34,9 @@ Compare = Callable[[str, str, float | None], Verdict]
 EMBED_S = 0.25
 """A question that is not embedded by then is not looked up: the embedder is busy with documents, or starts."""
 
+MAX_ANSWER_CHARS = 8_000
+"""Longer ones are not kept: comparing holds the event loop up, 0.3 to 0.8 ms for each thousand."""
+
 _MOST_WAITING = 256  # answers to be compared and kept; beyond, they are not
 
 
@@ -111,7 +114,11 @@ class Semantic:
             _tell(call, not_one.why)
             return None, None
         call.cache_state = "miss"
-        live = self.scopes.find(call.principal.tenant_id, asked.facts)
+        wanted = "semantic" in call.options.cache
+        live = self.scopes.find(call.principal.tenant_id, asked.facts, wanted=wanted)
+        if live is None:
+            _tell(call, "the scope is new")
+            return None, None
         vector = await self._embedded(asked.text)
         if vector is None or live.decider is None:
             self.counts["misses", "semantic"] += 1
@@ -237,8 +244,8 @@ class Semantic:
         assert live.decider is not None
         assert live.at is not None
         text = text_of(self._readers[call.dialect], body, stream=live.facts.stream)
-        if text is None:
-            self.counts["dropped", "no whole text"] += 1
+        if text is None or len(text) > MAX_ANSWER_CHARS:
+            self.counts["dropped", "no whole text" if text is None else "too large"] += 1
             return
         try:
             learned = await self._learn(live, looked.decision, text)
@@ -284,9 +291,10 @@ class Semantic:
             return Learned()
         assert live.decider is not None
         texts = await self._rows.texts(live.tenant_id, decision.rivals)
-        verdicts: list[Verdict] = [
-            self._compare(text, texts[each], None) if each in texts else "unsure" for each in decision.rivals
-        ]
+        verdicts: list[Verdict] = []
+        for each in decision.rivals:
+            verdicts.append(self._compare(text, texts[each], None) if each in texts else "unsure")
+            await asyncio.sleep(0)  # whoever waits for the event loop waits for one comparison
         self.counts[f"{decision.kind}es" if decision.kind == "miss" else "checks", verdicts[0]] += 1
         return live.decider.learn(decision, verdicts)
 

@@ -57,6 +57,7 @@ class Tidying:
             try:
                 await self._rows.drop_stale(tenant_id)
             except StoreUnavailable as error:
+                self._changed.add(tenant_id)  # with the next change, whosever it is
                 logger.info("stale entries of the semantic cache stay, the database is away: %s", error.message)
 
     async def expire(self) -> None:
