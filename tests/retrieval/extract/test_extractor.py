@@ -102,10 +102,10 @@ async def test_a_large_file_is_refused_before_anything_is_started(extractor: Ext
 
 
 async def test_a_child_that_hangs_is_killed() -> None:
-    extractor = Extractor(limits=Limits(wall_s=0.5))
+    extractor = Extractor(limits=Limits(wall_s=2.0))
     try:
         pid = await _stopped(extractor)
-        assert "0.5 s" in (await refusal(extractor, b"hi")).message
+        assert "in 2 s" in (await refusal(extractor, b"hi")).message
         assert pid not in extractor.child_pids
     finally:
         await extractor.aclose()
@@ -114,7 +114,7 @@ async def test_a_child_that_hangs_is_killed() -> None:
 async def test_a_child_that_something_else_killed_is_replaced(extractor: Extractor) -> None:
     pid = await _stopped(extractor)
     reading = asyncio.create_task(extractor.extract(b"hi", filename="a.txt"))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # it has begun
     os.kill(pid, signal.SIGKILL)
     assert (await reading).text == "hi"
 
@@ -122,7 +122,7 @@ async def test_a_child_that_something_else_killed_is_replaced(extractor: Extract
 async def test_a_child_that_crashes_costs_its_file_only(extractor: Extractor) -> None:
     pid = await _stopped(extractor)
     reading = asyncio.create_task(extractor.extract(b"hi", filename="a.txt"))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # it has begun
     os.kill(pid, signal.SIGSEGV)
     os.kill(pid, signal.SIGCONT)
     with pytest.raises(UnreadableFile, match="ended the process"):
@@ -133,7 +133,7 @@ async def test_a_child_that_crashes_costs_its_file_only(extractor: Extractor) ->
 async def test_who_gives_up_leaves_no_child_with_half_a_file(extractor: Extractor) -> None:
     pid = await _stopped(extractor)
     reading = asyncio.create_task(extractor.extract(b"x" * 10 * MB, filename="a.txt"))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # it has begun
     reading.cancel()
     with suppress(asyncio.CancelledError):
         await reading
@@ -153,7 +153,7 @@ async def test_a_child_without_work_goes(extractor: Extractor) -> None:
 async def test_a_closed_one_says_so_also_to_who_waits(extractor: Extractor) -> None:
     await _stopped(extractor)
     reading = asyncio.create_task(extractor.extract(b"hi", filename="a.txt"))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # it has begun
     await extractor.aclose()
     for asked in (reading, extractor.extract(b"hi", filename="a.txt")):
         with pytest.raises(Overloaded):
