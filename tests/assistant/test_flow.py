@@ -21,7 +21,7 @@ from tenfold.assistant.types import AnswerDelta, AnswerEnd, AskEvent, CallSummar
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.clock import FakeClock
-from tenfold.core.errors import StoreUnavailable, UpstreamUnavailable
+from tenfold.core.errors import PermissionDenied, StoreUnavailable, UpstreamUnavailable
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.principal import ALL_SCOPES, SCOPE_SUPPORT, Principal
 
@@ -265,12 +265,10 @@ async def test_a_search_that_takes_too_long_is_told_as_such() -> None:
         await it.answer(WHO, "How?")
 
 
-async def test_a_key_of_a_web_page_may_ask_and_nothing_else() -> None:
+async def test_a_key_of_a_web_page_opens_tickets_and_asks_no_model_itself() -> None:
     visitor = Principal(tenant_id=WHO.tenant_id, tenant_slug="acme", scopes=frozenset({SCOPE_SUPPORT}))
-    caller = FakeCaller(["Every 30 days [1]."])
-    it = assistant(caller)
-    assert (await it.answer(visitor, "How often?")).end.outcome == "answered"
-    assert visitor.scopes == {SCOPE_SUPPORT}
+    with pytest.raises(PermissionDenied):
+        await assistant(FakeCaller()).answer(visitor, "How often?")
 
 
 async def test_leaving_early_while_the_small_model_talks_cancels_it() -> None:

@@ -31,7 +31,7 @@ from tenfold.core.errors import (
     TenfoldError,
     Unauthenticated,
 )
-from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_SUPPORT, Principal
+from tenfold.core.principal import SCOPE_INFERENCE, Principal
 
 FEATURE = "assistant"  # what its calls are named by, and switched off by
 
@@ -101,9 +101,10 @@ class Assistant:
         """Deltas of the text, then one AnswerEnd. `turns`: what was said before. `task`: what its calls are one unit of
         work with, in receipts. `caller`: another way to a model than its own. Raises at the first step: InvalidRequest,
         PermissionDenied, RateLimited, StoreUnavailable. Closing it early cancels the call."""
+        principal.require(SCOPE_INFERENCE)
         question = clean_question(question)
         asked = _Asked(
-            principal=_may_ask(principal),
+            principal=principal,
             question=question,
             wanted=standing_alone(question, turns),
             turns=tuple(turns),
@@ -220,15 +221,6 @@ class Assistant:
     def _took(self, started_s: float, *, good: bool) -> None:
         if self._recorder is not None:
             self._recorder.took("end_to_end", self._clock.monotonic_s() - started_s, good=good)
-
-
-def _may_ask(principal: Principal) -> Principal:
-    """A key of a web page calls no model itself; the assistant does it on its behalf, with words and passages of its
-    own choice. Raises PermissionDenied."""
-    if SCOPE_SUPPORT not in principal.scopes:
-        principal.require(SCOPE_INFERENCE)
-        return principal
-    return structs.replace(principal, scopes=principal.scopes | {SCOPE_INFERENCE})
 
 
 def _documents(hits: Sequence[Hit]) -> list[str]:

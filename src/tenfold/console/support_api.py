@@ -1,6 +1,7 @@
 """The JSON API of support tickets: a question that the assistant answers later, or a person; and the desk of those
 people. (`/api/v1/tickets` are calls that are answered later: another thing.)"""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,13 +12,13 @@ from starlette.responses import Response
 
 from tenfold.assistant.tickets.ports import Support
 from tenfold.assistant.tickets.types import Message, Thread, Ticket, message_name
-from tenfold.assistant.types import AnswerEnd
+from tenfold.assistant.types import AnswerEnd, Citation
 from tenfold.console.api import Source
 from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, PageSize, bearer
 from tenfold.console.services import ConsoleServices
 from tenfold.core.headers import still_holds
 from tenfold.core.money import format_usd
-from tenfold.core.principal import Principal
+from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.jobs.names import job_name
 
 TOKEN_HEADER = "Tenfold-Ticket-Token"  # noqa: S105  (its name)
@@ -56,18 +57,18 @@ class AnswerFacts(BaseModel):
     notice: str | None
     citations: list[Source]
     nearest: list[Source] = Field(description="What the search found, where the text cites nothing.")
-    confidence: float = Field(description="0 to 1; orders answers, and is no probability.")
-    escalated: bool = Field(description="A larger model was asked, since the first was not trusted.")
-    prompt: str = Field(description="The version of the words given to the model.")
-    model: str | None
-    provider: str | None
-    latency_ms: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: str | None = Field(description="Of all calls, decimal; null when none was made or no price is known.")
-    cache: str | None
-    degraded: list[str] = Field(description="The steps of the fallback chain that were taken.")
-    documents: list[str] = Field(description="The versions of documents that were quoted to the model.")
+    confidence: float | None = Field(None, description="0 to 1; orders answers, and is no probability.")
+    escalated: bool | None = Field(None, description="A larger model was asked, since the first was not trusted.")
+    prompt: str | None = Field(None, description="The version of the words given to the model.")
+    model: str | None = None
+    provider: str | None = None
+    latency_ms: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: str | None = Field(None, description="Of all calls, decimal; null when none was made or priced.")
+    cache: str | None = None
+    degraded: list[str] = Field([], description="The steps of the fallback chain that were taken.")
+    documents: list[str] = Field([], description="The versions of documents that were quoted to the model.")
 
 
 class GivenFeedback(BaseModel):
@@ -148,7 +149,7 @@ def support_api_routes(services: ConsoleServices, support: Support) -> APIRouter
         )
         response.headers["location"] = f"/api/v1/support/tickets/{opened.thread.ticket.name}"
         response.headers["retry-after"] = "1"
-        return OpenedBody(**_thread(opened.thread), token=opened.token)
+        return OpenedBody(**_thread(opened.thread, who), token=opened.token)
 
     @routes.get("/tickets", summary="List the tenant's support tickets, the newest first")
     async def list_tickets(
@@ -189,7 +190,7 @@ def support_api_routes(services: ConsoleServices, support: Support) -> APIRouter
         if still_holds(if_none_match, headers["etag"]):
             return Response(status_code=304, headers=headers)  # type: ignore[return-value]
         response.headers.update(headers)
-        return ThreadBody(**_thread(found))
+        return ThreadBody(**_thread(found, who))
 
     @routes.delete("/tickets/{ticket}", status_code=204, summary="Delete a ticket", responses=MISSING | CONFLICT)
     async def delete_ticket(ticket: str, who: caller) -> Response:
@@ -201,27 +202,27 @@ def support_api_routes(services: ConsoleServices, support: Support) -> APIRouter
         told = await support.feedback(
             who, ticket, helpful=body.helpful, comment=body.comment, message=body.message, token=token
         )
-        return ThreadBody(**_thread(told))
+        return ThreadBody(**_thread(told, who))
 
     @routes.post("/tickets/{ticket}/handoff", summary="Hand a ticket to a person", responses=MISSING)
     async def hand_off(ticket: str, who: caller, token: Token = None) -> ThreadBody:
-        return ThreadBody(**_thread(await support.hand_off(who, ticket, token=token)))
+        return ThreadBody(**_thread(await support.hand_off(who, ticket, token=token), who))
 
     @routes.post("/tickets/{ticket}/close", summary="Close a ticket", responses=MISSING)
     async def close(ticket: str, who: caller, token: Token = None) -> ThreadBody:
-        return ThreadBody(**_thread(await support.close(who, ticket, token=token)))
+        return ThreadBody(**_thread(await support.close(who, ticket, token=token), who))
 
     @routes.post("/tickets/{ticket}/claim", summary="Take a ticket", responses=MISSING | CONFLICT)
     async def claim(ticket: str, who: caller, body: AgentBody | None = None) -> ThreadBody:
-        return ThreadBody(**_thread(await support.claim(who, ticket, agent=body.agent if body else None)))
+        return ThreadBody(**_thread(await support.claim(who, ticket, agent=body.agent if body else None), who))
 
     @routes.post("/tickets/{ticket}/release", summary="Give a ticket back to the queue", responses=MISSING)
     async def release(ticket: str, who: caller) -> ThreadBody:
-        return ThreadBody(**_thread(await support.release(who, ticket)))
+        return ThreadBody(**_thread(await support.release(who, ticket), who))
 
     @routes.post("/tickets/{ticket}/reply", summary="Answer as a person", responses=MISSING | CONFLICT)
     async def reply(ticket: str, body: ReplyBody, who: caller) -> ThreadBody:
-        return ThreadBody(**_thread(await support.reply(who, ticket, body.text, agent=body.agent)))
+        return ThreadBody(**_thread(await support.reply(who, ticket, body.text, agent=body.agent), who))
 
     return routes
 
@@ -231,29 +232,39 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
     return {name: told[name] for name in SupportTicketBody.model_fields if name != "id"} | {"id": ticket.name}
 
 
-def _thread(thread: Thread) -> dict[str, Any]:
-    at = thread.pending
-    return _ticket(thread.ticket) | {
-        "messages": [_message(each) for each in thread.messages],
-        "events": None if at is None else f"/v1/jobs/{job_name(at)}/events",
+def _thread(thread: Thread, who: Principal) -> dict[str, Any]:
+    """A key of a web page is told what its visitors see: no models, costs or confidence, and no names of people."""
+    at, is_ours = thread.pending, SCOPE_INFERENCE in who.scopes
+    told = _ticket(thread.ticket) | {
+        "messages": [_message(each, is_ours=is_ours) for each in thread.messages],
+        "events": None if at is None or not is_ours else f"/v1/jobs/{job_name(at)}/events",
     }
+    return told if is_ours else told | {"claimed_by": None}
 
 
-def _message(message: Message) -> MessageBody:
+def _message(message: Message, *, is_ours: bool) -> MessageBody:
     feedback = message.feedback
     return MessageBody(
         id=message_name(message.id),
         role=message.role,
         text=message.text,
         at=message.at,
-        author=message.author or None,
+        author=(message.author or None) if is_ours else None,
         pending=message.pending,
         answers=None if message.answers is None else message_name(message.answers),
-        answer=None if message.answer is None else _facts(message.answer),
+        answer=None if message.answer is None else _facts(message.answer) if is_ours else _seen(message.answer),
         feedback=None
         if feedback is None
         else GivenFeedback(helpful=feedback.helpful, comment=feedback.comment, at=feedback.at),
     )
+
+
+def _seen(end: AnswerEnd) -> AnswerFacts:
+    return AnswerFacts(outcome=end.outcome, notice=end.notice, citations=_sources(end.citations), nearest=[])
+
+
+def _sources(citations: Iterable[Citation]) -> list[Source]:
+    return [Source(**msgspec.structs.asdict(each)) for each in citations]
 
 
 def _facts(end: AnswerEnd) -> AnswerFacts:
@@ -261,8 +272,8 @@ def _facts(end: AnswerEnd) -> AnswerFacts:
     return AnswerFacts(
         outcome=end.outcome,
         notice=end.notice,
-        citations=[Source(**msgspec.structs.asdict(each)) for each in end.citations],
-        nearest=[Source(**msgspec.structs.asdict(each)) for each in end.nearest],
+        citations=_sources(end.citations),
+        nearest=_sources(end.nearest),
         confidence=end.confidence,
         escalated=bool(end.earlier),
         prompt=end.prompt,

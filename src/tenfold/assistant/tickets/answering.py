@@ -10,7 +10,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from uuid import UUID
 
-from msgspec import json
+from msgspec import json, structs
 
 from tenfold.assistant.ending import SWITCHED_OFF
 from tenfold.assistant.ports import ChatCaller
@@ -31,7 +31,7 @@ from tenfold.assistant.tickets.types import (
 from tenfold.assistant.types import AnswerEnd, AskEvent, Turn
 from tenfold.core.errors import UpstreamUnavailable
 from tenfold.core.ids import uuid7
-from tenfold.core.principal import Principal
+from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.jobs.ports import JobContext
 from tenfold.jobs.types import NewJob, Result
 
@@ -82,7 +82,7 @@ class AnswerQuestion:
     async def _answered(self, job: JobContext, thread: Thread, asked: Question) -> tuple[str, AnswerEnd]:
         await job.progress("answering")
         events = self._answerer.ask(
-            job.work.principal,
+            acting_for(job.work.principal),
             asked.text,
             turns=turns_before(thread, asked.id),
             task=ticket_name(asked.ticket_id),
@@ -118,6 +118,12 @@ class DeadQuestion:
         if thread is None or thread.ticket.hand_off != "failed":
             return Result()
         return Result(then=await self._notices.jobs_for(principal, thread, "handed_off"))
+
+
+def acting_for(principal: Principal) -> Principal:
+    """A key of a web page calls no model itself; the assistant does on its behalf, with words and passages of its own
+    choice."""
+    return structs.replace(principal, scopes=principal.scopes | {SCOPE_INFERENCE})
 
 
 def turns_before(thread: Thread, question_id: UUID) -> list[Turn]:

@@ -52,6 +52,7 @@ KEEP_S = 90 * 86_400.0  # a ticket in which nothing happens
 MAX_PAGE = 100
 _KEEP_JOB_S = 86_400.0  # its events; what came of it stands in the ticket
 _MAX_KEY = 255
+_LEAST_GUESSED = 16
 
 
 class SupportDesk:
@@ -281,8 +282,11 @@ async def expire_tickets(desk: SupportDesk) -> None:
 
 
 def _job_of(principal: Principal, asked: Question, key: str | None) -> NewJob:
-    if key is not None and not (0 < len(key) <= _MAX_KEY and key.isprintable()):
-        raise InvalidRequest(f"Idempotency-Key: 1 to {_MAX_KEY} printable characters.", param="Idempotency-Key")
+    # What is asked again under its key gets another token: in a web page nobody else may guess the key.
+    least = 1 if SCOPE_INFERENCE in principal.scopes else _LEAST_GUESSED
+    if key is not None and not (least <= len(key) <= _MAX_KEY and key.isprintable()):
+        message = f"Idempotency-Key: {least} to {_MAX_KEY} printable characters, such as a UUID."
+        raise InvalidRequest(message, param="Idempotency-Key")
     return NewJob(
         kind=KIND,
         principal=principal,
