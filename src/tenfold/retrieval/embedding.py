@@ -5,6 +5,7 @@ from uuid import UUID
 
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import queries
+from tenfold.retrieval.index.queries import BEGIN_VECTORS
 from tenfold.retrieval.lease import KnowledgeBase, Lease
 from tenfold.retrieval.ports import Embedder, Embedders
 from tenfold.retrieval.prepare import embedded_text
@@ -34,6 +35,9 @@ async def _embedder(lease: Lease, embedders: Embedders) -> Embedder | None:
         return None
     async with lease.store.tenant(lease.tenant_id) as tx:
         kb = await lease.hold(tx)
+        if kb.next_embedder is not None and kb.next_embedder == kb.embedder and kb.nobody_reembeds:
+            # A rebuild that died had made them to compare.
+            await tx.execute(BEGIN_VECTORS, lease.tenant_id, kb.id, None, None)
         if kb.embedder == wanted.fingerprint:
             return wanted
         if kb.embedder is None or not await tx.fetchval(queries.HAS_VECTORS, lease.tenant_id, kb.vectors_set):

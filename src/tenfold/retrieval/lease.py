@@ -36,6 +36,7 @@ class KnowledgeBase(Struct, frozen=True, kw_only=True):
     next_embedder: str | None
     discarded_words: list[UUID]  # sets whose rows are to be deleted
     discarded_vectors: list[UUID]
+    nobody_reembeds: bool
 
     @property
     def of_vectors(self) -> list[UUID]:

@@ -33,7 +33,8 @@ WHERE tenant_id = $1 AND name = $2
   AND ({purpose}_holder IS NULL OR {purpose}_holder = $3 OR {purpose}_until < now())
 RETURNING id, analyzer, next_chunk, embedder, embedded_revision = revision AS embedded, chunk_count,
     coalesce(words_set, id) AS words_set, coalesce(vectors_set, id) AS vectors_set,
-    next_words_set, next_vectors_set, next_embedder, discarded_words, discarded_vectors
+    next_words_set, next_vectors_set, next_embedder, discarded_words, discarded_vectors,
+    coalesce(reembed_until < now(), true) AS nobody_reembeds
 """
 
 DROP_LEASE: Final = """

@@ -1,5 +1,6 @@
 """The index is a cache: made again it is the same, and where it is not, that is told and can be put right."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from tenfold.core.errors import Conflict, NotFound
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.retrieval.embedders import OneEmbedder
 from tenfold.retrieval.fake import FakeEmbedder
+from tenfold.retrieval.index.keeping import statuses
 from tenfold.retrieval.index.progress import Part
 from tenfold.retrieval.index.rebuild import rebuild
 from tenfold.retrieval.lease import Lease
@@ -157,6 +159,34 @@ async def test_what_a_process_that_died_was_making_goes(library: Library, store:
         )
     await library.ingest(tenant, "kb", [])
     assert await everything(store, tenant) == before
+
+
+async def test_the_vectors_of_a_rebuild_that_died_go(
+    library: Library, store: Store, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(library, tenant)
+    before = await sets(store, tenant, "chunk_vectors")
+
+    async def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tenfold.retrieval.index.rebuild._pairs", dies)
+        patched.setattr(Lease, "release", lambda _self: asyncio.sleep(0))
+        with pytest.raises(KeyboardInterrupt):
+            await library.rebuild(tenant, "kb", parts=["vectors"])
+    assert len(await sets(store, tenant, "chunk_vectors")) == 2
+    [status] = await statuses(store, tenant, OneEmbedder(FakeEmbedder(64)))
+    assert status.state == "ready"
+    await library.embed(tenant, "kb")  # its lease is waited for
+    assert len(await sets(store, tenant, "chunk_vectors")) == 2
+    async with store.tenant(tenant) as tx:
+        await tx.execute(
+            "UPDATE knowledge_bases SET reembed_until = now() - interval '1 s' WHERE tenant_id = $1", tenant
+        )
+    await library.embed(tenant, "kb")
+    await library.ingest(tenant, "kb", [])
+    assert await sets(store, tenant, "chunk_vectors") == before
 
 
 async def test_nobody_else_writes_meanwhile(library: Library, store: Store, tenant: TenantId) -> None:

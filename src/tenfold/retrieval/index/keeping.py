@@ -9,7 +9,7 @@ from typing import Final
 from tenfold.core.errors import Conflict, StoreUnavailable, TenfoldError
 from tenfold.core.ids import TenantId
 from tenfold.retrieval.index import queries
-from tenfold.retrieval.index.types import IndexStatus
+from tenfold.retrieval.index.types import IndexStatus, State
 from tenfold.retrieval.index.vectors import reembed
 from tenfold.retrieval.ports import Embedders
 from tenfold.store import Row, Store, tenants_among
@@ -63,5 +63,11 @@ def _status(row: Row, *, there: bool) -> IndexStatus:
         next_embedded=row["next_vectors"],
         without_text=row["without_text"],
         discarded=row["discarded"],
-        state="switching" if row["next_embedder"] else "ready" if row["embedded"] and there else "words",
+        state=_state(row, there=there),
     )
+
+
+def _state(row: Row, *, there: bool) -> State:
+    if row["next_embedder"] not in (None, row["embedder"]):  # the same one: a rebuild compares
+        return "switching"
+    return "ready" if row["embedded"] and there else "words"

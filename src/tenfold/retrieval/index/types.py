@@ -39,6 +39,9 @@ class Rebuilt(Struct, frozen=True, kw_only=True):
         return all(part.equal for part in self.parts)
 
 
+State = Literal["ready", "words", "switching"]
+
+
 class IndexStatus(Struct, frozen=True, kw_only=True):
     """Of one knowledge base. `state`: `ready`, its vectors are searched; `words`, searches go by words alone until the
     missing vectors are there, or because there is no embedder; `switching`, those of another embedder are made."""
@@ -52,4 +55,4 @@ class IndexStatus(Struct, frozen=True, kw_only=True):
     next_embedded: int
     without_text: int  # documents read in before texts were kept: only their words and vectors can be made again
     discarded: int  # sets whose rows are still to be deleted
-    state: Literal["ready", "words", "switching"]
+    state: State
