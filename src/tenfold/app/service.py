@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from msgspec import json
@@ -20,6 +21,7 @@ from tenfold.app.accounting import Accounting, alert_figures, ceilings, correcti
 from tenfold.app.alerts import Alerts, endpoint_of
 from tenfold.app.background import Background
 from tenfold.app.batch_tiers import hand_over
+from tenfold.app.cache_pages import LiveLayers
 from tenfold.app.caching import SemanticCache
 from tenfold.app.corrections import Corrections
 from tenfold.app.database import Database, watch
@@ -263,7 +265,9 @@ class Service:
                 tickets=tickets,
                 jobs=scheduling.services,
                 webhooks=webhook_services(store, resources.sender, background.jobs, self._clock),
-                cache=semantic.services,
+                cache=replace(
+                    semantic.services, layers=LiveLayers([lambda: _cache_figures(cache, shared), semantic.figures])
+                ),
             )
             self.handle = Gateway(
                 keys=keyring,
