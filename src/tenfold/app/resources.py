@@ -149,7 +149,7 @@ class Resources:
         self.routes: list[Resource] = [
             self._events,
             self._responses,
-            FilesResource(self.files),
+            FilesResource(self.files, self.vector_stores.files.forget),
             BatchesResource(self._batches),
             *self.vector_stores.routes,
         ]
