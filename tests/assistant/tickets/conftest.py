@@ -1,6 +1,7 @@
 """Support tickets at rest in both forms, and the one thing a test does to them from outside: let time pass."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import asyncpg
@@ -13,6 +14,7 @@ from tenfold.core.clock import FakeClock
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.store import Store
 from tests.ledger.samples import add_tenant
+from tests.support.postgres import PostgresServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,35 +25,45 @@ class Shelf:
     let_pass: Callable[[float], Awaitable[None]]  # seconds
 
 
+@pytest.fixture(scope="module")
+def kept_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """One for all tests of a module: each has tenants of its own."""
+    dsn = asyncio.run(postgres_server.create())
+    yield dsn
+    asyncio.run(postgres_server.drop(dsn))
+
+
 @pytest.fixture(params=["fake", "postgres"])
-def made_shelf(request: pytest.FixtureRequest) -> Shelf:
-    if request.param == "fake":
+def dsn(request: pytest.FixtureRequest) -> str | None:
+    """None: in memory."""
+    return None if request.param == "fake" else request.getfixturevalue("kept_database")
+
+
+@pytest.fixture
+async def shelf(dsn: str | None) -> AsyncIterator[Shelf]:
+    if dsn is None:
         clock = FakeClock()
 
         async def advance(seconds: float) -> None:
             clock.advance(seconds)
 
-        return _shelf(FakeTicketRows(clock), advance)
-    database: str = request.getfixturevalue("database")
+        yield _shelf(FakeTicketRows(clock), advance)
+        return
 
     async def let_pass(seconds: float) -> None:
-        owner = await asyncpg.connect(database)
+        owner = await asyncpg.connect(dsn)
         try:
             moved = "updated_at = updated_at - make_interval(secs => $1)"
             await owner.execute(f"UPDATE tenfold.support_tickets SET {moved}", seconds)
         finally:
             await owner.close()
 
-    return _shelf(PostgresTicketRows(request.getfixturevalue("store")), let_pass)
-
-
-@pytest.fixture
-async def shelf(request: pytest.FixtureRequest, made_shelf: Shelf) -> Shelf:
-    if isinstance(made_shelf.rows, PostgresTicketRows):
-        store: Store = request.getfixturevalue("store")
-        for tenant_id in (made_shelf.tenant, made_shelf.other):
-            await add_tenant(store, tenant_id)
-    return made_shelf
+    store = await Store.open(dsn, max_size=2)
+    shelf = _shelf(PostgresTicketRows(store), let_pass)
+    for tenant_id in (shelf.tenant, shelf.other):
+        await add_tenant(store, tenant_id)
+    yield shelf
+    await store.aclose()
 
 
 def _shelf(rows: TicketRows, let_pass: Callable[[float], Awaitable[None]]) -> Shelf:
