@@ -11,10 +11,11 @@ from functools import lru_cache
 from msgspec import Struct
 
 from tenfold.cache.semantic.facts import Facts, read, stem
+from tenfold.cache.semantic.guard import word_exchanged
 from tenfold.cache.semantic.lexicon import STOP
 from tenfold.cache.semantic.types import Verdict
 
-MISSED = 0.3
+MISSED = 0.31
 """Of two answers that differ it does not find so, at most (upper end of the 95 % interval, near questions)."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
@@ -54,7 +55,8 @@ def compare(a: str, b: str, cosine: float | None = None) -> Verdict:
     if alike >= _ALIKE and len(one.words ^ other.words) <= _DETAILS and _states_other(one.facts, other.facts):
         return "different"
     if overlap >= _LIKE and (fewer >= _ENOUGH or alike >= _LIKE) and not _states_other(one.facts, other.facts):
-        return "unsure" if cosine is not None and cosine < _FAR else "same"
+        unlikely = (cosine is not None and cosine < _FAR) or word_exchanged(one.facts, other.facts)
+        return "unsure" if unlikely else "same"
     return "unsure"
 
 

@@ -18,7 +18,7 @@ the larger is the share found, so the bound stays one.
 from collections import deque
 from math import log
 
-from tenfold.cache.semantic.bound import log_evidence_above, upper_bound
+from tenfold.cache.semantic.bound import Stratum, is_below, log_evidence_above, upper_bound
 from tenfold.cache.semantic.types import Observation
 
 STEP = 0.5
@@ -61,31 +61,29 @@ class Evidence:
         return known
 
     def _rule(self, max_false_hits: float) -> tuple[float, float]:
-        lowest, best_step, best_bound = 1.0, STEPS, 1.0
+        best: tuple[int, int] | None = None
         for beginning in _BEGINNINGS:
             for step in range(beginning, _LAXEST - 1, -1):
-                bound = min(1.0, self._bound(step, beginning) / self._found)
-                lowest = min(lowest, bound)
-                if bound > max_false_hits:
+                if not is_below(max_false_hits * self._found, self._strata(step, beginning), self._alpha):
                     break
-                if step < best_step:
-                    best_step, best_bound = step, bound
-        if best_step == STEPS:
-            return float("inf"), lowest
-        return best_step * STEP, best_bound
+                if best is None or step < best[0]:
+                    best = step, beginning
+        if best is None:
+            return float("inf"), min(self._bound(beginning, beginning) for beginning in _BEGINNINGS)
+        return best[0] * STEP, self._bound(*best)
 
     def _bound(self, step: int, beginning: int) -> float:
-        """On the share of trials found false from `step` on."""
-        if step == beginning:
-            return self._upper(step, STEPS, self._alpha)
-        above, below = sum(self._questions[beginning:]), sum(self._questions[step:beginning])
-        parts = above * self._upper(beginning, STEPS, self._alpha / 4) + below * self._upper(
-            step, beginning, self._alpha / 4
-        )
-        return min(self._upper(step, STEPS, self._alpha / 2), parts / max(above + below, 1.0))
+        return min(1.0, upper_bound(self._strata(step, beginning), self._alpha) / self._found)
 
-    def _upper(self, first: int, end: int, alpha: float) -> float:
-        return upper_bound(sum(self._false[first:end]), sum(self._trials[first:end]), alpha)
+    def _strata(self, step: int, beginning: int) -> list[Stratum]:
+        above, below = sum(self._questions[beginning:]), sum(self._questions[step:beginning])
+        if not below:
+            return [self._stratum(beginning, STEPS, 1.0)]
+        parts = [(beginning, STEPS, above / (above + below)), (step, beginning, below / (above + below))]
+        return [self._stratum(*part) for part in parts if part[2]]
+
+    def _stratum(self, first: int, end: int, weight: float) -> Stratum:
+        return Stratum(weight, sum(self._false[first:end]), sum(self._trials[first:end]))
 
     def probability(self, score: float) -> float:
         """That an answer of this score serves: of the trials about it, those that did."""

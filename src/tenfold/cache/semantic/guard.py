@@ -43,7 +43,7 @@ def objection(asked: Facts, kept: Facts) -> str:
         return "opposite"
     if _roles_swapped(asked, kept):
         return "roles"
-    if _word_exchanged(asked, kept):
+    if word_exchanged(asked, kept):
         return "other word"
     return ""
 
@@ -86,7 +86,7 @@ def _prefixed(a: Facts, b: Facts) -> bool:
     return False
 
 
-def _word_exchanged(a: Facts, b: Facts) -> bool:
+def word_exchanged(a: Facts, b: Facts) -> bool:
     """All is the same but one word, and the two are not known to mean the same: rice, pasta."""
     only_a, only_b = a.bag - b.bag, b.bag - a.bag
     if len(only_a) != 1 or len(only_b) != 1:
