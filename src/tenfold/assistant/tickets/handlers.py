@@ -4,9 +4,7 @@ A question is accepted with its job, which writes it down if nobody has yet; so 
 nothing. It answers nothing itself: `answering` does, in a job.
 """
 
-import hashlib
 import secrets
-from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec import json, structs
@@ -15,8 +13,18 @@ from tenfold.assistant.handing_off import HandOffRules
 from tenfold.assistant.questions import clean_question
 from tenfold.assistant.tickets.checks import a_label, a_text, an_address
 from tenfold.assistant.tickets.ports import Outcomes, TicketRows
+from tenfold.assistant.tickets.rules import (
+    KEEP_JOB_S,
+    check_reach,
+    cursor_of,
+    digest_of,
+    is_shown,
+    job_of,
+    judged,
+    page_of,
+    request_digest,
+)
 from tenfold.assistant.tickets.types import (
-    KIND,
     KIND_TELL,
     MAX_COMMENT,
     MAX_MESSAGES,
@@ -30,10 +38,8 @@ from tenfold.assistant.tickets.types import (
     QueueCounts,
     State,
     Thread,
-    Ticket,
     TicketPage,
     Told,
-    message_id_of,
     ticket_id_of,
     ticket_name,
 )
@@ -41,7 +47,7 @@ from tenfold.assistant.types import HandOff
 from tenfold.core.clock import Clock
 from tenfold.core.errors import Conflict, IdempotencyMismatch, InvalidRequest, NotFound
 from tenfold.core.ids import TenantId, uuid7
-from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_SUPPORT, Principal
+from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.jobs.names import job_name
 from tenfold.jobs.ports import Jobs
 from tenfold.jobs.types import Job, NewJob
@@ -49,10 +55,6 @@ from tenfold.ledger.reports.types import Outcome, OutcomeKind
 from tenfold.store import keep
 
 KEEP_S = 90 * 86_400.0  # a ticket in which nothing happens
-MAX_PAGE = 100
-_KEEP_JOB_S = 86_400.0  # its events; what came of it stands in the ticket
-_MAX_KEY = 255
-_LEAST_GUESSED = 16
 
 
 class SupportDesk:
@@ -88,7 +90,7 @@ class SupportDesk:
         email: str | None = None,
         key: str | None = None,
     ) -> Opened:
-        _may_reach(principal)
+        check_reach(principal)
         text = clean_question(question)
         before = None if ticket is None else await self.find(principal, ticket, token=token)
         secret = secrets.token_urlsafe(24) if before is None else None
@@ -100,14 +102,14 @@ class SupportDesk:
             is_new=before is None,
             end_user=a_label(end_user, "end_user"),
             email=an_address(email),
-            token=None if secret is None else _digest(secret),
+            token=None if secret is None else digest_of(secret),
             pending=before is None or before.ticket.state not in OF_PEOPLE,
         )
         if before is not None and len(before.messages) >= MAX_MESSAGES:
             raise _full()
         if not asked.pending:
             return Opened(thread=await self._asked_a_person(principal, asked))
-        job = await self._jobs.start(_job_of(principal, asked, key))
+        job = await self._jobs.start(job_of(principal, asked, key))
         if job.id != asked.id:  # it was asked before, under this key
             asked = await self._asked_before(principal, job, asked, secret)
         thread = await self._rows.ask(principal.tenant_id, asked, most=MAX_MESSAGES)
@@ -116,10 +118,10 @@ class SupportDesk:
         return Opened(thread=thread, token=secret, job=job_name(job.id))
 
     async def find(self, principal: Principal, ticket: str, *, token: str | None = None) -> Thread:
-        _may_reach(principal)
+        check_reach(principal)
         ticket_id = ticket_id_of(ticket)
         thread = None if ticket_id is None else await self._rows.find(principal.tenant_id, ticket_id)
-        if thread is None or not _is_shown(principal, thread.ticket, token):
+        if thread is None or not is_shown(principal, thread.ticket, token):
             raise _no_such_ticket()
         return thread
 
@@ -134,9 +136,11 @@ class SupportDesk:
         token: str | None = None,
     ) -> Thread:
         thread = await self.find(principal, ticket, token=token)
-        judged = _judged(thread, message)
+        message_id = judged(thread, message)
         comment = a_text(comment, MAX_COMMENT, "comment")
-        told = await self._rows.judge(principal.tenant_id, thread.ticket.id, judged, helpful=helpful, comment=comment)
+        told = await self._rows.judge(
+            principal.tenant_id, thread.ticket.id, message_id, helpful=helpful, comment=comment
+        )
         kind: OutcomeKind = "success" if helpful else "failure"
         outcome = Outcome(task=thread.ticket.name, outcome=kind, at=self._clock.now())
         await self._outcomes.report_outcomes(principal.tenant_id, [outcome])
@@ -163,18 +167,18 @@ class SupportDesk:
         cursor: str | None = None,
         limit: int = 20,
     ) -> TicketPage:
-        before = _cursor(principal, cursor, limit)
+        before = cursor_of(principal, cursor, limit)
         states: list[State] = [one for one in STATES if one == state]
         if state is not None and not states:
             raise InvalidRequest(f"A ticket is {', '.join(STATES[:-1])} or {STATES[-1]}.", param="state")
         found = await self._rows.page(
             principal.tenant_id, states=states, end_user=end_user, before=before, limit=limit + 1
         )
-        return _page(found, limit)
+        return page_of(found, limit)
 
     async def queue(self, principal: Principal, *, cursor: str | None = None, limit: int = 20) -> TicketPage:
-        after = _cursor(principal, cursor, limit)
-        return _page(await self._rows.queue(principal.tenant_id, after=after, limit=limit + 1), limit)
+        after = cursor_of(principal, cursor, limit)
+        return page_of(await self._rows.queue(principal.tenant_id, after=after, limit=limit + 1), limit)
 
     async def counts(self, principal: Principal) -> QueueCounts:
         principal.require(SCOPE_INFERENCE)
@@ -243,10 +247,10 @@ class SupportDesk:
 
     async def _asked_before(self, principal: Principal, job: Job, asked: Question, secret: str | None) -> Question:
         """The question as it was asked the first time. Whoever has lost the reply of that time gets another token."""
-        if job.facts.get("request") != _request_digest(asked):
+        if job.facts.get("request") != request_digest(asked):
             raise IdempotencyMismatch("This Idempotency-Key was used before with another question.")
         if secret is not None:
-            await self._rows.retoken(principal.tenant_id, job.id, _digest(secret))
+            await self._rows.retoken(principal.tenant_id, job.id, digest_of(secret))
         return structs.replace(asked, id=job.id, ticket_id=job.id if asked.is_new else asked.ticket_id)
 
     async def _tell(self, principal: Principal, ticket_id: UUID, told: Told, message_id: UUID | None = None) -> None:
@@ -260,7 +264,7 @@ class SupportDesk:
                 subject=ticket_name(ticket_id),
                 order_key=f"{KIND_TELL} {ticket_id.hex}",
                 delay_s=1.0,
-                keep_s=_KEEP_JOB_S,
+                keep_s=KEEP_JOB_S,
             )
         )
 
@@ -279,74 +283,6 @@ class SupportDesk:
 async def expire_tickets(desk: SupportDesk) -> None:
     """Every ten minutes, until cancelled."""
     await keep(desk.expire, every_s=600.0, otherwise="support tickets are not expired")
-
-
-def _job_of(principal: Principal, asked: Question, key: str | None) -> NewJob:
-    # What is asked again under its key gets another token: in a web page nobody else may guess the key.
-    least = 1 if SCOPE_INFERENCE in principal.scopes else _LEAST_GUESSED
-    if key is not None and not (least <= len(key) <= _MAX_KEY and key.isprintable()):
-        message = f"Idempotency-Key: {least} to {_MAX_KEY} printable characters, such as a UUID."
-        raise InvalidRequest(message, param="Idempotency-Key")
-    return NewJob(
-        kind=KIND,
-        principal=principal,
-        id=asked.id,
-        input=json.encode(asked),
-        subject=ticket_name(asked.ticket_id),
-        facts={"request": _request_digest(asked)},
-        max_attempts=6,
-        order_key=None if asked.is_new else f"{KIND} {asked.ticket_id.hex}",
-        dedup=None if key is None else f"key:{_digest(key).hex()}",
-        keep_s=_KEEP_JOB_S,
-    )
-
-
-def _request_digest(asked: Question) -> str:
-    known = ("" if asked.is_new else asked.ticket_id.hex, asked.text, asked.end_user or "", asked.email or "")
-    return hashlib.sha256(json.encode(known)).hexdigest()
-
-
-def _may_reach(principal: Principal) -> None:
-    if SCOPE_SUPPORT not in principal.scopes:
-        principal.require(SCOPE_INFERENCE)
-
-
-def _is_shown(principal: Principal, ticket: Ticket, token: str | None) -> bool:
-    """A key that stands in a web page is everybody's: what it may see is what it has the token of."""
-    if SCOPE_INFERENCE in principal.scopes:
-        return True
-    known = ticket.token
-    return token is not None and known is not None and secrets.compare_digest(_digest(token), known)
-
-
-def _judged(thread: Thread, name: str | None) -> UUID:
-    """The message that feedback is on. Raises NotFound, Conflict."""
-    given = None if name is None else message_id_of(name)
-    said = [each for each in thread.messages if each.role != "user" and (name is None or each.id == given)]
-    if said:
-        return said[-1].id
-    if name is not None:
-        raise NotFound("The ticket has no such answer.")
-    raise Conflict("Nothing is answered yet that could be judged.")
-
-
-def _page(found: Sequence[Ticket], limit: int) -> TicketPage:
-    more = len(found) > limit
-    return TicketPage(items=list(found[:limit]), cursor=ticket_name(found[limit - 1].id) if more else None)
-
-
-def _cursor(principal: Principal, cursor: str | None, limit: int) -> UUID | None:
-    principal.require(SCOPE_INFERENCE)
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidRequest(f"A page has 1 to {MAX_PAGE} items.", param="limit")
-    found = None if cursor is None else ticket_id_of(cursor)
-    if cursor is not None and found is None:
-        raise InvalidRequest("This is not a cursor.", param="cursor")
-    return found
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _there(thread: Thread | None) -> Thread:
