@@ -16,6 +16,10 @@ from tenfold.app.budgeting import Budgeting
 from tenfold.app.upstreams import Unasked
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeRecorder, FakeSearcher, FakeSwitches
+from tenfold.assistant.precompute.fake import FakeQuestionRows
+from tenfold.assistant.precompute.handlers import Precompute
+from tenfold.assistant.precompute.types import KIND as PRECOMPUTE
+from tenfold.assistant.precompute.types import Policy as PrecomputePolicy
 from tenfold.assistant.tickets.fake import FakeOutcomes, FakeTicketRows
 from tenfold.assistant.tickets.handlers import SupportDesk
 from tenfold.assistant.tickets.types import KINDS as SUPPORT_KINDS
@@ -113,6 +117,8 @@ class FakeConsole:
     support: SupportDesk
     support_rows: FakeTicketRows
     outcomes: FakeOutcomes
+    precompute: Precompute
+    questions: FakeQuestionRows
     semantic_rows: FakeSemanticRows
     layers: FakeLayers
     usage: FakeUsage
@@ -216,9 +222,11 @@ async def fake_console(
         ceilings=Ceilings(),
         features={"helpdesk": Feature(name="helpdesk", steps=("stale", "template"))},
     )
-    work = Work({KIND, WEBHOOK, Sums.kind, *SUPPORT_KINDS}, clock)
+    work = Work({KIND, WEBHOOK, PRECOMPUTE, Sums.kind, *SUPPORT_KINDS}, clock)
     support_rows, outcomes = FakeTicketRows(clock), FakeOutcomes()
     support = SupportDesk(support_rows, work.jobs, outcomes, clock)
+    questions = FakeQuestionRows(clock)
+    precompute = Precompute(questions, work.jobs, PrecomputePolicy(enabled=True, public=True))
     submissions = Submissions(work.jobs, [Sums()])
     jobs = JobServices(
         jobs=work.jobs, submissions=submissions, schedules=ScheduleAdmin(FakeScheduleRows(clock), submissions)
@@ -246,6 +254,7 @@ async def fake_console(
             model="offline-extractive",
             knowledge=knowledge,
             support=support,
+            precompute=precompute,
             cache=CacheServices(admin=CacheAdmin(semantic_rows), layers=layers),
             money=MoneyServices(budgets=budgets, limits=limits, alerts=budgets),
             flags=FlagServices(admin=flags, values=Flags(flag_book)),
@@ -272,6 +281,8 @@ async def fake_console(
             support=support,
             support_rows=support_rows,
             outcomes=outcomes,
+            precompute=precompute,
+            questions=questions,
             semantic_rows=semantic_rows,
             layers=layers,
             usage=usage,

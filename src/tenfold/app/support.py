@@ -2,6 +2,7 @@
 tenant's own documents where it has any."""
 
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,7 +13,7 @@ from tenfold.app.smtp import SmtpMailer, SmtpServer
 from tenfold.assistant.assistant import ESCALATE_BELOW, Assistant
 from tenfold.assistant.calling import JobCaller, PathCaller
 from tenfold.assistant.handing_off import HandOffRules
-from tenfold.assistant.ports import Recorder, Searcher, Switches
+from tenfold.assistant.ports import Listener, Recorder, Searcher, Switches
 from tenfold.assistant.tickets.answering import AnswerQuestion, DeadQuestion
 from tenfold.assistant.tickets.handlers import KEEP_S, SupportDesk, expire_tickets
 from tenfold.assistant.tickets.ports import Outcomes
@@ -110,7 +111,8 @@ class SupportKnowledge:
 
 class SupportParts:
     """`assistant` is for the console, `desk` for its pages and API; `handlers` are for the worker; run each of
-    `tasks`."""
+    `tasks`. `unheard` is the same assistant for questions that nobody asks: no listener hears them, and they count in
+    no objective."""
 
     def __init__(
         self,
@@ -126,10 +128,12 @@ class SupportParts:
         outcomes: Outcomes,
         switches: Switches | None = None,
         recorder: Recorder | None = None,
+        listener: Listener | None = None,
     ) -> None:
         rows = PostgresTicketRows(store)
         notices = Notices(outbox, by_mail=policy.mail is not None, link=lambda ticket: _link(policy.ticket_url, ticket))
-        self.assistant = Assistant(
+        made = partial(
+            Assistant,
             searcher,
             PathCaller(pipeline),
             clock,
@@ -140,8 +144,9 @@ class SupportParts:
             hand_off=policy.hand_off,
             semantic=policy.semantic,
             switches=switches,
-            recorder=recorder,
         )
+        self.assistant = made(recorder=recorder, listener=listener)
+        self.unheard = made()
         self.desk = SupportDesk(rows, jobs, outcomes, clock, rules=policy.hand_off, keep_s=policy.keep_s)
         self.handlers: list[Handler] = [
             AnswerQuestion(rows, self.assistant, notices, lambda job: JobCaller(caller, job)),

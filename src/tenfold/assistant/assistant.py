@@ -16,7 +16,7 @@ from tenfold.assistant.citations import cited_numbers
 from tenfold.assistant.confidence import GroundedConfidence
 from tenfold.assistant.ending import BROKE_OFF, SWITCHED_OFF, abstained, end_of
 from tenfold.assistant.handing_off import HandOffRules
-from tenfold.assistant.ports import ChatCaller, Confidence, Evidence, Recorder, Searcher, Switches
+from tenfold.assistant.ports import ChatCaller, Confidence, Evidence, Listener, Recorder, Searcher, Switches
 from tenfold.assistant.prompt import PROMPT, request_for, within_budget
 from tenfold.assistant.questions import clean_question, standing_alone
 from tenfold.assistant.replying import FRESH, Reply, reply_events
@@ -73,6 +73,7 @@ class Assistant:
         semantic: bool = False,
         switches: Switches | None = None,
         recorder: Recorder | None = None,
+        listener: Listener | None = None,
         search_s: float = SEARCH_S,
     ) -> None:
         self._searcher = searcher
@@ -86,6 +87,7 @@ class Assistant:
         self._semantic = semantic
         self._switches = switches
         self._recorder = recorder
+        self._listener = listener
         self._search_s = search_s
 
     async def ask(
@@ -119,6 +121,8 @@ class Assistant:
                     if isinstance(event, AnswerEnd):
                         event = self._ended(asked, event, started_s)
                         self._took(started_s, good=event.notice != BROKE_OFF)
+                        if self._listener is not None and not turns:
+                            self._listener.heard(principal, question, end_user, event)
                     yield event
         except TenfoldError as error:
             if error.status >= 500:

@@ -1,5 +1,6 @@
 """What the assistant stands on: something that finds passages, the one path to a model, who says how far an answer is
-to be trusted, the switches that keep it from a model, and somebody who wants to know how long it took.
+to be trusted, the switches that keep it from a model, somebody who wants to know how long it took, and somebody who
+listens to what is asked.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -7,7 +8,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from tenfold.assistant.types import CallSummary, FromCache, Hit
+from tenfold.assistant.types import AnswerEnd, CallSummary, FromCache, Hit
 from tenfold.core.call import CallOptions
 from tenfold.core.chat import ChatEvent, ChatRequest
 from tenfold.core.principal import Principal
@@ -62,4 +63,10 @@ class Switches(Protocol):
 class Recorder(Protocol):
     def took(self, pathway: Literal["end_to_end"], seconds: float, *, good: bool = True) -> None:
         """A question was answered, or failed for no fault of who asked."""
+        ...
+
+
+class Listener(Protocol):
+    def heard(self, principal: Principal, question: str, end_user: str | None, end: AnswerEnd) -> None:
+        """A question that goes on from nothing has ended so. Must not raise."""
         ...

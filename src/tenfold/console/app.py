@@ -24,6 +24,7 @@ from tenfold.console.keys import key_routes
 from tenfold.console.knowledge import knowledge_routes
 from tenfold.console.limits_api import limit_api_routes
 from tenfold.console.ofrep import ofrep_routes
+from tenfold.console.precompute_api import precompute_api_routes
 from tenfold.console.problems import (
     API_PREFIXES,
     CRASHED,
@@ -73,6 +74,8 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         app.include_router(support_routes(site, services.support))
         app.include_router(widget_routes(site, services.support))
         app.include_router(support_api_routes(services, services.support))
+    if services.precompute is not None:
+        app.include_router(precompute_api_routes(services, services.precompute))
     if services.money is not None:
         app.include_router(budget_routes(site, services.money))
         app.include_router(budget_api_routes(services, services.money))

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any, Literal, Protocol
 
 from tenfold.access.types import ApiKey, CreatedKey, Page, Session, SignedIn
+from tenfold.assistant.precompute.handlers import Precompute
 from tenfold.assistant.tickets.ports import Support
 from tenfold.assistant.types import Answer, AskEvent
 from tenfold.console.cache_services import CacheServices
@@ -428,6 +429,7 @@ class ConsoleServices:
     model: str
     knowledge: KnowledgeService | None = None
     support: Support | None = None
+    precompute: Precompute | None = None
     money: MoneyServices | None = None
     flags: FlagServices | None = None
     tickets: TicketService | None = None
