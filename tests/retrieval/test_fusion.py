@@ -47,7 +47,7 @@ def test_agreement_beats_one_good_place() -> None:
 
 
 def test_vectors_that_find_nothing_of_the_question_weigh_nothing() -> None:
-    by_words = {number: WordHit(20 - number, 0.8) for number in range(10)}
+    by_words = {number: WordHit(40 - number, 0.8) for number in range(10)}
     strangers = {number: 1 - number / 100 for number in range(20, 40)}
     assert [item.number for item in fuse(by_words, strangers)][:10] == list(range(10))
     half = {**dict.fromkeys(range(5, 10), 0.9), **dict.fromkeys(range(20, 25), 0.8), 30: 0.1}
