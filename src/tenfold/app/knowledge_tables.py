@@ -1,13 +1,16 @@
 """What can be set of documents and of what answers from them: one class for each table of `tenfold.toml`."""
 
 import re
-from typing import Literal
+from decimal import Decimal
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from tenfold.app.setting_parts import Mistake, Table
+from tenfold.app.setting_parts import Mistake, Table, amount_usd
 
 _TICKET_URL = re.compile(r"https?://\S*\{ticket\}\S*")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 
@@ -82,3 +85,35 @@ class SmtpSettings(Table):
         if self.host is not None and not _ADDRESS.fullmatch(self.sender):
             raise Mistake("one address is needed, such as support@example.com", "sender")
         return self
+
+
+class PrecomputeSettings(Table):
+    """Frequent questions of the support assistant, answered ahead of time at a quiet time of the day."""
+
+    enabled: bool = Field(False, description="Counts what is asked, and answers frequent questions ahead of time.")
+    at: str = Field("03:00", description="Time of day, hh:mm, from which on the run of the day may begin.")
+    zone: str = Field("UTC", description="Time zone of `at`, such as Europe/Berlin.")
+    budget_usd: Annotated[Decimal, BeforeValidator(amount_usd)] = Field(
+        Decimal(1), le=1000, description="What one run may cost a tenant at most."
+    )
+    min_askers: int = Field(
+        5, ge=2, le=1000, description="So many people must have asked a question before its words are kept."
+    )
+    most_questions: int = Field(50, ge=1, le=1000, description="Questions of one run at most.")
+    public: bool = Field(
+        False, description="Whether keys of web pages may read the answers, at `/api/v1/support/popular`."
+    )
+
+    @field_validator("at")
+    @classmethod
+    def _is_a_time(cls, value: str) -> str:
+        if not _TIME.fullmatch(value):
+            raise ValueError("a time of day, such as 03:00")
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("there is no such time zone; it is a name of the IANA, such as Europe/Berlin or UTC")
+        return value

@@ -15,6 +15,7 @@ from tenfold.access.types import Page
 from tenfold.app.budgeting import money_services
 from tenfold.app.settings import Settings
 from tenfold.assistant.assistant import Assistant
+from tenfold.assistant.precompute.handlers import Precompute
 from tenfold.assistant.tickets.ports import Support
 from tenfold.console.app import create_console
 from tenfold.console.cache_services import CacheServices
@@ -52,6 +53,7 @@ def build_console(
     assistant: Assistant,
     support: Support,
     knowledge: KnowledgeService,
+    precompute: Precompute,
     flags: FlagServices | None = None,
     health: HealthServices | None = None,
     tickets: Tickets | None = None,
@@ -82,6 +84,7 @@ def build_console(
             cache=cache,
             support=support,
             knowledge=knowledge,
+            precompute=precompute,
         ),
         reports,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tenfold.access.handlers import Tenants
+from tenfold.app.knowledge_tables import PrecomputeSettings
 from tenfold.assistant.calling import JobCaller
 from tenfold.assistant.ports import Listener
 from tenfold.assistant.precompute.counting import Counting
@@ -17,6 +18,7 @@ from tenfold.assistant.precompute.types import KIND, Policy
 from tenfold.assistant.tickets.ports import Answerer
 from tenfold.core.clock import Clock
 from tenfold.core.ids import TenantId
+from tenfold.core.money import from_usd
 from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.inference.background import BackgroundCaller
 from tenfold.jobs.ports import Handler, Jobs
@@ -70,6 +72,18 @@ class _Operator:
         tenant = await self._tenants.tenant_of(tenant_id)
         scopes = frozenset({SCOPE_INFERENCE})
         return Principal(tenant_id=tenant.id, tenant_slug=tenant.slug, scopes=scopes, plan=tenant.plan)
+
+
+def policy_of(settings: PrecomputeSettings) -> Policy:
+    return Policy(
+        enabled=settings.enabled,
+        at=settings.at,
+        zone=settings.zone,
+        min_askers=settings.min_askers,
+        most_questions=settings.most_questions,
+        budget_nano=from_usd(settings.budget_usd),
+        public=settings.public,
+    )
 
 
 def time_of(at: str) -> time:

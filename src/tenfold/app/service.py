@@ -30,6 +30,8 @@ from tenfold.app.flagging import flag_services
 from tenfold.app.indexing import Indexing
 from tenfold.app.knowledge import Documentation, open_extractor
 from tenfold.app.pages import build_console
+from tenfold.app.precomputing import Precomputing
+from tenfold.app.precomputing import policy_of as precompute_policy
 from tenfold.app.resources import KINDS, Resources
 from tenfold.app.routing import breaker_policy, features_of, heeds_keys, oldest_stale_s
 from tenfold.app.scheduling import Scheduling
@@ -39,7 +41,8 @@ from tenfold.app.slo.book import SloBook, boot_of_machine
 from tenfold.app.slo.meter import Meter
 from tenfold.app.slo.shelf import FileShelf
 from tenfold.app.slo.types import slos_of
-from tenfold.app.support import SupportKnowledge, SupportParts, policy_of
+from tenfold.app.support import SupportKnowledge, SupportParts
+from tenfold.app.support import policy_of as support_policy
 from tenfold.app.support_pages import StoreKnowledge, most_uploaded
 from tenfold.app.telemetry import logs
 from tenfold.app.telemetry.feed import CallFeed
@@ -189,9 +192,10 @@ class Service:
             heeds_keys=heeds_keys(settings, router),
             repeat=settings.jobs.repeat_interrupted,
         )
+        tenants = Tenants(rows, self._clock)
         indexing = Indexing(
             store,
-            Tenants(rows, self._clock),
+            tenants,
             pipeline,
             dialects.openai,
             offline=embedder,
@@ -228,12 +232,15 @@ class Service:
             ),
         )
         self._stop_following = resources.stop
-        documentation = Documentation(library, Tenants(rows, self._clock))
+        documentation = Documentation(library, tenants)
         self._keep(documentation.keep(), "app.documentation")
         stores = resources.vector_stores
         reports = Reports(accounting.report_rows, self._clock)
+        precomputing = Precomputing(
+            precompute_policy(settings.precompute), store, self._clock, jobs=background.jobs, tenants=tenants
+        )
         support = SupportParts(
-            policy_of(settings),
+            support_policy(settings),
             store,
             self._clock,
             searcher=SupportKnowledge(stores.stores, stores.search, documentation),
@@ -244,9 +251,14 @@ class Service:
             outcomes=reports,
             switches=switches,
             recorder=self._meter.recorder(FEATURE),
+            listener=precomputing.listener,
         )
         scheduling = Scheduling(store, background.jobs)
-        self._work(resources, support, indexing, scheduling)
+        if self._does_jobs:
+            answering = precomputing.handlers(support.unheard, caller)
+            background.work([*resources.handlers, *support.handlers, *answering], self._webhook)
+            self._keep_all(*indexing.tasks(), *precomputing.nightly(), *scheduling.tasks())
+        self._keep_all(*background.tasks(), *resources.tasks(), *support.tasks(), *precomputing.tasks())
         if self._serves:
             console = build_console(
                 settings,
@@ -256,6 +268,7 @@ class Service:
                 reports,
                 self._slo_book,
                 assistant=support.assistant,
+                precompute=precomputing.services,
                 support=support.desk,
                 knowledge=StoreKnowledge(
                     stores.stores, stores.files, resources.files, max_upload_bytes=most_uploaded(settings)
@@ -382,12 +395,8 @@ class Service:
         self._metrics.add_source(semantic.figures)
         return semantic
 
-    def _work(self, resources: Resources, support: SupportParts, indexing: Indexing, scheduling: Scheduling) -> None:
-        """The jobs of this process, and what is due by schedule, where it does any."""
-        if self._does_jobs:
-            self._background.work([*resources.handlers, *support.handlers], self._webhook)
-        due = (*indexing.tasks(), *scheduling.tasks()) if self._does_jobs else ()
-        for name, work in (*self._background.tasks(), *resources.tasks(), *support.tasks(), *due):
+    def _keep_all(self, *tasks: tuple[str, Coroutine[Any, Any, None]]) -> None:
+        for name, work in tasks:
             self._keep(work, name)
 
     def _keep_accounts_right(self, accounting: Accounting, routes: list[Route]) -> Corrections:

@@ -15,7 +15,13 @@ from tenfold.app.job_tables import (
     ResponseSettings,
     WebhookSettings,
 )
-from tenfold.app.knowledge_tables import AssistantSettings, RetrievalSettings, SmtpSettings, VectorStoreSettings
+from tenfold.app.knowledge_tables import (
+    AssistantSettings,
+    PrecomputeSettings,
+    RetrievalSettings,
+    SmtpSettings,
+    VectorStoreSettings,
+)
 from tenfold.app.routing_tables import BreakerSettings, FeatureSettings, RouteSettings, check_route
 from tenfold.app.setting_parts import Mistake, Usd, amount_usd, nearest
 from tenfold.app.setting_parts import Table as _Table
@@ -377,6 +383,7 @@ class Settings(_Table):
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings())
     ledger: LedgerSettings = Field(default_factory=lambda: LedgerSettings())
     assistant: AssistantSettings = Field(default_factory=lambda: AssistantSettings())
+    precompute: PrecomputeSettings = Field(default_factory=lambda: PrecomputeSettings())
     smtp: SmtpSettings = Field(default_factory=lambda: SmtpSettings())
     slo: SloTables = Field(default_factory=dict)
     telemetry: TelemetrySettings = Field(default_factory=lambda: TelemetrySettings())
