@@ -15,7 +15,7 @@ def _entry(key: int, answer: UUID = _A, question: str = "How do I reset my passw
 
 
 def _scope(entries: int = 10, **settings: float) -> Scope:
-    scope = Scope(**settings)
+    scope = Scope(**settings)  # type: ignore[arg-type]
     for key in range(1, entries + 1):
         scope.add(_entry(key))
     return scope
@@ -98,7 +98,7 @@ def test_verdicts_that_say_nothing_are_no_evidence() -> None:
 
 
 def test_a_fresh_answer_gets_the_id_of_the_rival_it_is_the_same_as() -> None:
-    scope = Scope()
+    scope = Scope(warm_up=0)
     scope.add(Entry(id=UUID(int=1), question="reset my password", vector=(1.0, 0.0), answer_id=_A))
     scope.add(Entry(id=UUID(int=2), question="reset my device", vector=(0.9, 0.43589), answer_id=_B))
     decision = scope.decide("how can I reset my password", (1.0, 0.0), None, 0.5)
@@ -117,11 +117,19 @@ def test_a_fresh_answer_that_may_be_one_of_those_known_is_not_kept() -> None:
 
 
 def test_a_verdict_that_says_nothing_is_made_up_for_by_others_of_the_same_answer() -> None:
-    scope = _scope(3)
+    scope = _scope(3, warm_up=0)
     learned = scope.learn(_ask(scope), ("unsure", "same", "unsure"))
     assert learned.observation is not None
     assert learned.observation.verdict == "same"
     assert learned.answer_id == _A
+
+
+def test_what_a_scope_of_few_entries_sees_is_no_evidence() -> None:
+    scope = _scope(3, warm_up=5)
+    assert scope.learn(_ask(scope), ("same", "same", "same")) == Learned(answer_id=_A)
+    scope.add(_entry(4))
+    scope.add(_entry(5))
+    assert scope.learn(_ask(scope), ("same", "same", "same")).observation is not None
 
 
 def test_near_entries_with_other_answers_make_it_doubt() -> None:

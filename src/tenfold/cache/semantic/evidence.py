@@ -3,7 +3,8 @@
 A score is counted in the step it falls in. "Answers from this score on" is a rule; its trials are those of its scores
 that were compared, and it is certified when the upper bound on its share of false hits keeps the wanted one. Rules are
 tried from a strict one to laxer ones, and the first that is not certified ends it, so that trying many costs nothing
-(fixed-sequence testing: Angelopoulos et al., "Learn then Test", arXiv:2110.01052). Two begin at once, and share alpha.
+(fixed-sequence testing: Angelopoulos et al., "Learn then Test", arXiv:2110.01052). Three begin at once, and share
+alpha.
 
 Once a rule answers, of its hits only the checked share is compared, and all of what lies below it: trials taken alike
 would speak for the scores below. So a laxer rule is also bounded in two parts, from the beginning on and below, each by
@@ -23,7 +24,12 @@ from tenfold.cache.semantic.types import Observation
 
 STEP = 0.5
 STEPS = 20  # scores from 9.5 up are alike
-_BEGINNINGS = (9, 6)  # steps
+_BEGINNINGS = {
+    9: 0.6,
+    6: 0.25,
+    4: 0.15,
+}  # steps, and the share of alpha each has: a low bound is first kept by the strict
+_STRICTEST = max(_BEGINNINGS)
 _LAXEST = 1
 _RECENT = 200
 _ALARM = log(100.0)
@@ -33,7 +39,7 @@ class Evidence:
     def __init__(self, *, confidence: float, missed: float, check_share: float) -> None:
         """`missed`: how often, at most, two answers that differ are not found to. `check_share`: of the hits, so many
         are compared."""
-        self._alpha = (1 - confidence) / len(_BEGINNINGS)
+        self._alpha = 1 - confidence
         self._found = 1 - missed
         self._hits_per_check = 1 / max(check_share, 0.001)
         self._questions = [0.0] * STEPS
@@ -62,9 +68,9 @@ class Evidence:
 
     def _rule(self, max_false_hits: float) -> tuple[float, float]:
         best: tuple[int, int] | None = None
-        for beginning in _BEGINNINGS:
+        for beginning, share in _BEGINNINGS.items():
             for step in range(beginning, _LAXEST - 1, -1):
-                if not is_below(max_false_hits * self._found, self._strata(step, beginning), self._alpha):
+                if not is_below(max_false_hits * self._found, self._strata(step, beginning), self._alpha * share):
                     break
                 if best is None or step < best[0]:
                     best = step, beginning
@@ -73,7 +79,7 @@ class Evidence:
         return best[0] * STEP, self._bound(*best)
 
     def _bound(self, step: int, beginning: int) -> float:
-        return min(1.0, upper_bound(self._strata(step, beginning), self._alpha) / self._found)
+        return min(1.0, upper_bound(self._strata(step, beginning), self._alpha * _BEGINNINGS[beginning]) / self._found)
 
     def _strata(self, step: int, beginning: int) -> list[Stratum]:
         above, below = sum(self._questions[beginning:]), sum(self._questions[step:beginning])
@@ -93,7 +99,7 @@ class Evidence:
 
     def why_off(self, max_false_hits: float) -> str:
         """Empty as long as nothing says that the bound is broken even where the scope is most certain."""
-        false, trials = (sum(counts[_BEGINNINGS[0] :]) for counts in (self._false, self._trials))
+        false, trials = (sum(counts[_STRICTEST:]) for counts in (self._false, self._trials))
         if log_evidence_above(max_false_hits, false, trials) > _ALARM:
             return f"{false} of the {trials} surest hits that were compared would have been false"
         lowest, _ = self.rule(max_false_hits)

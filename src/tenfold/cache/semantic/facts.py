@@ -30,6 +30,7 @@ _TOKEN = re.compile(
     r"|\w+(?:['’.-]\w+)*"
     r"|[%+×*/=<>≤≥^-]"
 )
+_APART = re.compile(r"[^\w]+")
 _NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)(st|nd|rd|th)?$")
 _MEASURE = re.compile(r"(\d[\d,]*(?:\.\d+)?)([a-zµ]+)$")  # 10km, 3pm, 20k
 _CONTRACTED = re.compile(r"n['’]t$")
@@ -101,7 +102,7 @@ def read(question: str) -> Facts:
     words = [_OWNED.sub("", token.lower().replace("’", "'")) for token in raw]
     shouted = _is_shouted(raw)
     numbers, order, used = _numbers(words, raw)
-    spoken = frozenset(_name(part) for word in words for part in (word, *re.split(r"[^\w]+", word)) if part)
+    spoken = frozenset(_name(part) for word in words for part in _parts(word) if part)
     content = tuple(
         stem(_name(word)) for at, word in enumerate(words) if word not in STOP and at not in used and word[0].isalnum()
     )
@@ -161,6 +162,10 @@ def stem(word: str) -> str:
     if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
         word = word[:-1]
     return word.removesuffix("e") if len(word) > 3 else word
+
+
+def _parts(word: str) -> list[str]:
+    return [word] if word.isalnum() else [word, *_APART.split(word)]
 
 
 def _name(word: str) -> str:

@@ -47,11 +47,14 @@ class Scope:
         check_share: float = 0.05,
         confidence: float = 0.95,
         missed: float = MISSED,
+        warm_up: int = 500,
     ) -> None:
         """`max_false_hits`: of the hits, at most so many false, 0 to 1. `check_share`: of what would be hits, so many
-        are looked at. `missed`: see Evidence."""
+        are looked at. `missed`: see Evidence. `warm_up`: with fewer entries than these, comparisons are no evidence: a
+        scope that is nearly empty errs four times as often as it will, and would be held to it for long."""
         self._max_false_hits = max_false_hits
         self._check_share = check_share
+        self._warm_up = warm_up
         self._near = Nearest()
         self._kept: dict[UUID, _Kept] = {}
         self._evidence = Evidence(confidence=confidence, missed=missed, check_share=check_share)
@@ -135,7 +138,7 @@ class Scope:
         for answer, verdict in zip(decision.rival_answers, verdicts, strict=False):
             tally[answer] = tally.get(answer, 0) + (verdict == "same") - (verdict == "different")
         observation = None
-        if decision.entry is not None and verdicts:
+        if decision.entry is not None and verdicts and len(self._kept) >= self._warm_up:
             verdict = verdicts[0]
             if verdict == "unsure" and tally[decision.rival_answers[0]] > 0:
                 verdict = "same"  # as others of the same answer
