@@ -11,6 +11,7 @@ from tenfold.assistant.precompute.counting import Counting
 from tenfold.assistant.precompute.fake import FakeQuestionRows
 from tenfold.assistant.precompute.queries import PostgresQuestionRows
 from tenfold.assistant.precompute.types import asker_of, digest_of
+from tenfold.assistant.tickets.answering import acting_for
 from tenfold.assistant.types import AnswerEnd, CallSummary
 from tenfold.core.clock import FakeClock
 from tenfold.core.errors import StoreUnavailable
@@ -26,8 +27,6 @@ TABLES = ("question_days", "question_askers", "frequent_questions", "precompute_
 
 questions = st.sampled_from(["alpha", "Alpha!", "beta", "gamma"])
 asked = st.lists(st.tuples(questions, st.sampled_from("vwxyz")), max_size=40)
-    st.tuples(st.sampled_from(["alpha", "Alpha!", "beta", "gamma"]), st.sampled_from("vwxyz")), max_size=40
-)
 
 
 @given(asked=asked, k=st.integers(2, 5), flush_every=st.integers(1, 7))
@@ -97,6 +96,16 @@ async def test_only_answers_are_counted_of_a_few_at_a_time_and_none_is_lost_to_a
     await counting.flush()
     (found,) = await rows.frequent(WHO.tenant_id, limit=9)
     assert (found.text, found.asks) == ("beta", 3)
+
+
+async def test_nobody_passes_for_five_with_a_key_that_everyone_can_read() -> None:
+    rows = FakeQuestionRows(FakeClock())
+    counting = Counting(rows, min_askers=2)
+    page = Principal(tenant_id=WHO.tenant_id, tenant_slug="acme", key_id=KeyId(uuid7()), scopes=frozenset({"support"}))
+    for visitor in ("ana", "ben", "cyd"):
+        counting.heard(acting_for(page), "alpha", visitor, ANSWERED)
+    await counting.flush()
+    assert rows.kept_words() == []
 
 
 async def test_a_hit_is_one_of_the_cache() -> None:

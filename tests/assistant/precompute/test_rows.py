@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
+
 from tenfold.assistant.precompute.types import KEEP_DAYS, KEEP_RUN_DAYS, Ahead, Noted, asker_of, digest_of
 from tenfold.assistant.types import Citation
 from tenfold.core.ids import TenantId, uuid7
@@ -55,23 +57,26 @@ async def test_what_rises_comes_first_and_what_is_long_ago_not_at_all(shelf: She
     assert [one.text for one in await shelf.rows.frequent(shelf.tenant, limit=9)] == [KEY]
 
 
-async def test_a_run_counts_each_question_once_and_all_that_was_paid(shelf: Shelf) -> None:
-    rows, run_id = shelf.rows, uuid7()
+@pytest.mark.parametrize("call_nano", [7, 0])
+async def test_a_run_counts_each_question_once_and_all_that_was_paid(shelf: Shelf, call_nano: int) -> None:
+    rows, (run_id, later_id) = shelf.rows, sorted([uuid7(), uuid7()])
     await shelf.put(shelf.tenant, DOCUMENT)
     key, price = await ask(shelf, KEY, ["ana", "ben", "cyd"]), await ask(shelf, PRICE, ["ana", "ben", "cyd"])
     run = await rows.begin(shelf.tenant, run_id, budget_nano=100)
     assert (run.budget_nano, run.cost_nano, run.done, run.ended_at) == (100, 0, frozenset(), None)
     await hit(shelf, KEY)  # before anything was answered ahead of time: not earned by it
     await rows.paid(shelf.tenant, run_id, key, 7)
-    for _ in range(2):
-        await rows.answered(shelf.tenant, run_id, key, call_nano=7, ahead=ahead(KEY), documents=[DOCUMENT, DOCUMENT])
+    for given in (call_nano, 9):
+        await rows.answered(
+            shelf.tenant, run_id, key, call_nano=given, ahead=ahead(KEY), documents=[DOCUMENT, DOCUMENT]
+        )
     await rows.answered(shelf.tenant, run_id, price)
     run = await rows.begin(shelf.tenant, run_id, budget_nano=5)
     assert (run.budget_nano, run.questions, run.answered, run.cost_nano) == (100, 2, 1, 7)
     assert run.done == {key, price}
     await rows.end(shelf.tenant, run_id, "done")
     await rows.end(shelf.tenant, run_id, "budget")
-    later = await rows.begin(shelf.tenant, uuid7(), budget_nano=1)
+    later = await rows.begin(shelf.tenant, later_id, budget_nano=1)
     assert [one.id for one in await rows.runs(shelf.tenant, limit=9)] == [later.id, run_id]
     (told,) = await rows.runs(shelf.tenant, limit=9, before=later.id)
     assert (told.ended_why, told.ended_at is not None) == ("done", True)

@@ -1,1 +1,1 @@
-"""Questions that are asked often, answered ahead of time: nothing is read of what few people ask, and a budget holds."""
+"""Questions that are asked often, answered ahead of time: nothing is read of what few people ask, a budget holds."""

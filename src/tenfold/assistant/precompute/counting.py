@@ -13,12 +13,13 @@ from tenfold.assistant.precompute.types import Noted, asker_of, digest_of
 from tenfold.assistant.types import AnswerEnd
 from tenfold.core.errors import StoreUnavailable
 from tenfold.core.ids import TenantId
-from tenfold.core.principal import Principal
+from tenfold.core.principal import SCOPE_INFERENCE, SCOPE_SUPPORT, Principal
 
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 LAST_S = 2.0  # for the last flush, of a process that ends
+_OF_PAGES = frozenset({SCOPE_SUPPORT, SCOPE_INFERENCE})  # with what the assistant asks models by on its behalf
 MAX_BUFFERED = 5_000  # questions of at most 2,000 characters
 
 
@@ -32,16 +33,14 @@ class Counting:
         self._buffered: list[Noted] = []
 
     def heard(self, principal: Principal, question: str, end_user: str | None, end: AnswerEnd) -> None:
-        """Who asks is the end user, or else the person or the key. An operator is nobody in particular."""
         if end.outcome != "answered" or len(self._buffered) >= self._most:
             return
         digest = digest_of(principal.tenant_id, question)
-        who = f"end user {end_user}" if end_user is not None else f"{principal.user_id} {principal.key_id}"
         self._buffered.append(
             Noted(
                 tenant_id=principal.tenant_id,
                 digest=digest,
-                asker=asker_of(digest, who),
+                asker=asker_of(digest, _who(principal, end_user)),
                 text=question,
                 from_cache=end.call is not None and end.call.cache == "hit",
             )
@@ -80,3 +79,12 @@ class Counting:
         except Exception:  # edge of a task: it has to go on
             logger.exception("questions are not counted")
             self._buffered.clear()
+
+
+def _who(principal: Principal, end_user: str | None) -> str:
+    """The end user, or else the person or the key. Who has a key that stands in a web page may say any name: to let
+    nobody pass for five people, all its visitors are one."""
+    of_page = SCOPE_SUPPORT in principal.scopes and principal.scopes <= _OF_PAGES
+    if end_user is not None and not of_page:
+        return f"end user {end_user}"
+    return f"{principal.user_id} {principal.key_id}"

@@ -107,7 +107,7 @@ class FakeQuestionRows:
         known = self._words.get(place)
         if known is None or degraded:
             return
-        self._call_nano[place] = call_nano or self._call_nano[place]
+        self._call_nano[place] = call_nano or self._call_nano[place] or known.paid_nano
         self._answers.pop(place, None)
         if ahead is not None:
             self._answers[place] = ahead, tuple(documents)

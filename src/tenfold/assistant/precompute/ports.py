@@ -42,8 +42,8 @@ class QuestionRows(Protocol):
         degraded: bool = False,
     ) -> None:
         """A question of the run is done; `ahead` None: it has no answer worth keeping. `degraded`: no model answered,
-        and what was kept stays. `call_nano`: what a model was paid for it, and each hit saves; 0: nothing new is known
-        of that. Once for each question of a run, however often it is told."""
+        and what was kept stays. `call_nano`: what a model was paid for it, and each hit saves; 0: what it was paid
+        before. Once for each question of a run, however often it is told."""
         ...
 
     async def end(self, tenant_id: TenantId, run_id: UUID, why: EndedWhy) -> None:

@@ -98,9 +98,10 @@ UPDATE precompute_runs SET questions = questions + 1, answered = answered + $4::
 WHERE tenant_id = $1 AND id = $2 AND NOT $3 = ANY (done) RETURNING TRUE
 """
 
+# A run that was begun again is not told the price of the call that the first attempt paid.
 ANSWERED = """
 UPDATE frequent_questions SET answered_at = CASE WHEN $3::jsonb IS NULL THEN NULL ELSE now() END, answer = $3,
-       documents = $4, call_nano = CASE WHEN $5::bigint > 0 THEN $5 ELSE call_nano END
+       documents = $4, call_nano = coalesce(nullif($5::bigint, 0), nullif(call_nano, 0), paid_nano)
 WHERE tenant_id = $1 AND digest = $2
 """
 
