@@ -34,6 +34,8 @@ def documents(entries: list[dict[str, Any]]) -> list[SourceDocument]:
 
 
 def said(question: str, passages: list[Passage]) -> str:
+    """As the assistant does: what is off the subject is not given at all."""
+    passages = [item for item in passages if item.relevance >= FLOOR]
     numbered = [Grounding(title=item.title, heading=item.heading, text=item.text) for item in passages]
     return answer([Turn(role="user", text=compose(numbered, question))])
 
