@@ -253,6 +253,24 @@ def test_trust_is_a_share(text: str, relevance: float) -> None:
 # -- the rest --------------------------------------------------------------------------------
 
 
+class Heard:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str | None, str]] = []
+
+    def heard(self, principal: Principal, question: str, end_user: str | None, end: AnswerEnd) -> None:
+        self.told.append((question, end_user, end.outcome))
+
+
+async def test_who_listens_hears_of_questions_that_go_on_from_nothing() -> None:
+    heard = Heard()
+    it = Assistant(FakeSearcher(HITS), FakeCaller([f"{FILTER} [1]"]), FakeClock(), model="m", floor=0.3, listener=heard)
+    for before in ((), turns("How is the pump stopped?")):
+        async for _ in it.ask(WHO, " How often is the filter cleaned? ", turns=before, end_user="ana"):
+            pass
+    await Assistant(FakeSearcher(), FakeCaller(), FakeClock(), model="m", floor=0.3, listener=heard).answer(WHO, "Why?")
+    assert heard.told == [("How often is the filter cleaned?", "ana", "answered"), ("Why?", None, "abstained")]
+
+
 class SlowSearcher(FakeSearcher):
     async def search(self, principal: Principal, question: str, *, limit: int) -> list[Hit]:
         await asyncio.Event().wait()
