@@ -47,11 +47,11 @@ class Precomputing:
         return [Run(self._rows, answerer, lambda job: JobCaller(caller, job), self._policy)]
 
     def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
-        """What was counted goes in its time, also once it is off."""
         if self._policy.enabled:
             yield "app.questions", self._counting.run()
 
     def nightly(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
+        """What was counted goes in its time, also once it is off."""
         yield (
             "app.old_questions",
             keep(
