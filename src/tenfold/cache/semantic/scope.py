@@ -20,8 +20,8 @@ from tenfold.cache.semantic.guard import objection
 from tenfold.cache.semantic.nearest import Nearest
 from tenfold.cache.semantic.types import Decision, Entry, Learned, Observation, ScopeStatus, Verdict, Why
 
-# Of the offline embedder's cosines. A few values were tried by hand on BANKING77 and Bitext, looking at the same streams
-# that bench.semantic reports: nothing was fitted, and nothing was held out either.
+# Of the offline embedder's cosines. A few values were tried by hand on BANKING77 and Bitext, looking at the same
+# streams that bench.semantic reports: nothing was fitted, and nothing was held out either.
 _VOTERS = 30
 _UNRELATED = 0.80  # a neighbour at this cosine weighs as much as the chance that the question is a new one
 _WIDTH = 0.025
