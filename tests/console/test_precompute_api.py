@@ -51,7 +51,7 @@ async def test_a_run_is_begun_now(console: FakeConsole, api: httpx.AsyncClient) 
     headers, tenant_id = await with_a_run(console)
     begun = await api.post(f"{BASE}/run", headers=headers)
     assert begun.status_code == 202
-    assert begun.headers["location"] == f"/v1/jobs/{begun.json()['job']}"
+    assert begun.headers["location"] == f"/api/v1/jobs/{begun.json()['job']}"
     (job,) = await console.work.rows.page(tenant_id, state=None, kind="precompute", before=None, limit=9)
     assert begun.json()["job"] == f"job_{job.id.hex}"
     console.precompute.policy = structs.replace(console.precompute.policy, enabled=False)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from tenfold.app.background import Background
+from tenfold.app.precomputing import KINDS as PRECOMPUTE
 from tenfold.app.settings import Settings
 from tenfold.app.support import KINDS as SUPPORT
 from tenfold.app.vector_stores import KINDS as VECTOR_STORES
@@ -61,6 +62,7 @@ from tenfold.webhooks.types import KIND_DEAD as WEBHOOK_DEAD
 KINDS = (
     VECTOR_STORES
     | SUPPORT
+    | PRECOMPUTE
     | {
         CALL,
         CALL_DEAD,

@@ -125,7 +125,7 @@ def precompute_api_routes(services: ConsoleServices, precompute: Precompute) -> 
     @routes.post("/api/v1/precompute/run", status_code=202, summary="Begin a run now", responses=CONFLICT)
     async def run(who: caller, response: Response) -> StartedBody:
         name = job_name((await precompute.run(who)).id)
-        response.headers["location"] = f"/v1/jobs/{name}"
+        response.headers["location"] = f"/api/v1/jobs/{name}"
         return StartedBody(job=name)
 
     @routes.get("/api/v1/support/popular", summary="Frequent questions with their answers", responses=MISSING)
