@@ -8,6 +8,7 @@ from msgspec import structs
 from tenfold.access.handlers import Tenants
 from tenfold.access.queries import PostgresAccessRows
 from tenfold.app.precomputing import KINDS, Precomputing
+from tenfold.app.resources import KINDS as ALL_KINDS
 from tenfold.assistant.assistant import Assistant
 from tenfold.assistant.fake import FakeCaller, FakeSearcher
 from tenfold.assistant.precompute.types import Policy
@@ -52,6 +53,10 @@ async def test_what_was_heard_is_answered_ahead_and_shown(store: Store) -> None:
     assert run is not None
     assert (run.id, run.answered, run.cost_nano, run.ended_why) == (job.id, 1, 18_000, "done")
     assert [(each.question, each.text) for each in await it.services.popular(who)] == [(QUESTION, "Hello [1].")]
+
+
+def test_every_process_takes_its_jobs() -> None:
+    assert KINDS <= ALL_KINDS
 
 
 async def test_off_nothing_is_heard(store: Store) -> None:
