@@ -47,7 +47,8 @@ class Nearest:
         """The nearest, the nearest first, with their cosines; none below `floor`."""
         if not self._ids:
             return []
-        cosines = self._matrix[: len(self._ids)] @ np.asarray(vector, np.float32)
+        # Not `@`: that would wake a thread of BLAS on each core, and wait for all of them.
+        cosines = np.einsum("ij,j->i", self._matrix[: len(self._ids)], np.asarray(vector, np.float32))
         if len(cosines) > count:
             found = np.argpartition(cosines, len(cosines) - count)[-count:]
         else:

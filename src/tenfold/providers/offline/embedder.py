@@ -70,7 +70,7 @@ class OfflineEmbedder:
         return vectors
 
     async def embed_passages(self, texts: Sequence[str]) -> list[list[float]]:
-        """Of each text the first 64 tokens are read: see `encoder`. Raises as `embed` does."""
+        """Of each text the first 128 tokens are read: see `encoder`. Raises as `embed` does."""
         vectors, _ = await self.embed_counted(texts, most_tokens=PASSAGE_TOKENS)
         return vectors
 
