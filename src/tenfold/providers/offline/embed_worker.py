@@ -16,7 +16,6 @@ from tenfold.providers.offline.encoder import Encoder
 from tenfold.providers.offline.granite import installed_pack
 from tenfold.providers.offline.pack import PackRefused
 
-
 _THREADS: Final = min(4, len(os.sched_getaffinity(0)))  # one text each: the runtime leaves the interpreter's lock
 
 
