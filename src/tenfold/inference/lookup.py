@@ -7,6 +7,7 @@ A stale answer, or one that may not be reused at all, is found by `stale` alone:
 
 import hashlib
 from collections.abc import Hashable
+from functools import partial
 from typing import Any, Literal
 
 from msgspec import json, msgpack, structs
@@ -140,16 +141,18 @@ class Lookup:
             stale_only=stale_only,
             documents=documents,
         )
+        # What is kept later is kept under what was asked: by then the call's body is let go of.
+        put = partial(self._put, call, key, _raw_key(call), len(call.body), answer)
         if not documents:
-            self._put(call, key, answer)
+            put()
         elif self._grounded is not None:
-            self._grounded.keep(call, documents, lambda: self._put(call, key, answer))
+            self._grounded.keep(call, documents, put)
 
-    def _put(self, call: Call, key: Hashable, answer: Answer) -> None:
+    def _put(self, call: Call, key: Hashable, raw_key: Hashable, body_bytes: int, answer: Answer) -> None:
         tenant_id = call.principal.tenant_id
         self._cache.put(tenant_id, key, answer)
         if not answer.stale_only:
-            self._cache.put(tenant_id, _raw_key(call), answer, len(call.body))
+            self._cache.put(tenant_id, raw_key, answer, body_bytes)
             if self._shared is not None and call.options.grounds is None:
                 self._shared.put(tenant_id, _shared_key(key), answer)
 

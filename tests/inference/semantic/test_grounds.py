@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenfold.cache.grounds import Document, named_by_caller
-from tenfold.core.call import CallOptions, Grounds
+from tenfold.core.call import Call, CallOptions, Grounds
 from tenfold.core.errors import StoreUnavailable
 from tests.inference.semantic.world import (
     IN_OTHER_WORDS,
@@ -109,6 +109,22 @@ async def test_an_answer_in_memory_goes_with_its_document(world: SemanticWorld) 
     assert world.grounded.evicted == 2  # under its bytes and its normal form
     assert layer(await world.say(REFUND, exact_on(OLD), **ZERO)) == "miss"
     assert world.cache.documents(world.principal.tenant_id) == frozenset()
+
+
+async def test_what_is_kept_behind_a_call_is_kept_under_what_was_asked(
+    world: SemanticWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = world.outcomes.record
+
+    def let_go(call: Call) -> None:
+        """As the product's: nothing after the outcome needs a body."""
+        record(call)
+        call.body = b""
+
+    monkeypatch.setattr(world.outcomes, "record", let_go)
+    for expected in ("miss", "memory"):
+        assert layer(await world.say(REFUND, exact_on(OLD), **ZERO)) == expected
+    assert (await world.ask(b"")).status == 400
 
 
 async def test_one_of_an_old_version_does_not_enter_memory(world: SemanticWorld) -> None:

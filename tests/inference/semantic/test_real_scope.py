@@ -26,7 +26,10 @@ def _right(question: str) -> str:
 async def test_a_scope_earns_its_answers() -> None:
     rnd = random.Random(7)
     world = SemanticWorld(
-        ByTopic(), make=lambda: Scope(max_false_hits=0.1, check_share=0.05), compare=compare, dice=rnd.random
+        ByTopic(),
+        make=lambda: Scope(max_false_hits=0.1, check_share=0.05, warm_up=20),
+        compare=compare,
+        dice=rnd.random,
     )
     layers = []
     for _ in range(300):
