@@ -29,8 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def langchain_clients() -> AsyncIterator[None]:
-    yield
+async def langchain_clients() -> AsyncIterator[openai.DefaultAsyncHttpxClient]:
+    """One for those that would make their own for each test and close none."""
+    async with openai.DefaultAsyncHttpxClient() as client:
+        yield client
     await close_forgotten_clients()
 
 

@@ -41,7 +41,9 @@ class OverTenfold(ChatModelIntegrationTests):
     tenfold: ClassVar[TenfoldProcess]
 
     @pytest.fixture(autouse=True)
-    def _over_tenfold(self, tenfold: TenfoldProcess, langchain_clients: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _over_tenfold(
+        self, tenfold: TenfoldProcess, langchain_clients: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         type(self).tenfold = tenfold
         monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tenfold-tests")
         monkeypatch.setattr(httpx, "get", _fetched)
@@ -94,10 +96,12 @@ async def close_forgotten_clients() -> None:
     made to forget them, too. To be called on the loop they were used on."""
     for kept in (_for_openai, _for_anthropic):
         kept.cache_clear()
+    gc.collect()  # some close themselves as they go, which they can while a loop runs
     for something in gc.get_objects():
         if issubclass(type(something), httpx2.AsyncClient) and not something.is_closed:
             await something.aclose()
-    await asyncio.sleep(0)  # their sockets are closed a turn of the loop later
+    for _ in range(5):
+        await asyncio.sleep(0)  # their sockets are closed some turns of the loop later
 
 
 def _fetched(url: str, **_: Any) -> httpx.Response:

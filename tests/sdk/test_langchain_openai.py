@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import openai
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -115,10 +116,11 @@ class TestUnits(ChatModelUnitTests):
 class _Embeddings(EmbeddingsIntegrationTests):
     model_name = ""
     tenfold: TenfoldProcess
+    client: openai.DefaultAsyncHttpxClient
 
     @pytest.fixture(autouse=True)
-    def _over_tenfold(self, tenfold: TenfoldProcess, langchain_clients: None) -> None:
-        type(self).tenfold = tenfold
+    def _over_tenfold(self, tenfold: TenfoldProcess, langchain_clients: openai.DefaultAsyncHttpxClient) -> None:
+        type(self).tenfold, type(self).client = tenfold, langchain_clients
 
     @property
     def embeddings_class(self) -> type[OpenAIEmbeddings]:
@@ -130,6 +132,7 @@ class _Embeddings(EmbeddingsIntegrationTests):
             "model": self.model_name,
             "base_url": f"{self.tenfold.url}/v1",
             "api_key": KEY,
+            "http_async_client": self.client,
             "check_embedding_ctx_length": False,  # else it sends token ids, for which it fetches a vocabulary
         }
 
