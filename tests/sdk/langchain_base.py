@@ -94,14 +94,16 @@ def ask(model: BaseChatModel, said: Any, *, stream: bool) -> AIMessage:
 async def close_forgotten_clients() -> None:
     """LangChain gives its async clients no owner who would close them, and keeps them for whoever asks next: so it is
     made to forget them, too. To be called on the loop they were used on."""
-    for kept in (_for_openai, _for_anthropic):
-        kept.cache_clear()
-    gc.collect()  # some close themselves as they go, which they can while a loop runs
     for something in gc.get_objects():
         if issubclass(type(something), httpx2.AsyncClient) and not something.is_closed:
             await something.aclose()
+    for kept in (_for_openai, _for_anthropic):
+        kept.cache_clear()
+    gc.collect()  # what nobody holds any more closes itself in a task of its own
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=1)
     for _ in range(5):
-        await asyncio.sleep(0)  # their sockets are closed some turns of the loop later
+        await asyncio.sleep(0)  # sockets are closed some turns of the loop later
 
 
 def _fetched(url: str, **_: Any) -> httpx.Response:
