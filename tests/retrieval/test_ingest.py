@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.core.errors import Conflict, InvalidRequest
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.retrieval import analyzer
 from tenfold.retrieval.fake import FakeEmbedder
 from tenfold.retrieval.lease import Lease
 from tenfold.retrieval.library import Library
-from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.types import IngestReport, SourceDocument
 from tenfold.store import Store
 from tests.retrieval.conftest import new_tenant

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from msgspec import json, structs
 
+from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.cache.semantic.postgres import PostgresSemanticRows
-from tenfold.cache.semantic.queries import DOCUMENTS_TOPIC
 from tenfold.core.call import CallOptions, Grounds
 from tenfold.core.ids import TenantId
 from tenfold.inference.semantic.tidying import Tidying

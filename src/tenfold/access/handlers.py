@@ -14,7 +14,7 @@ from tenfold.access.types import ApiKey, CreatedKey, Page, Tenant
 from tenfold.core.clock import Clock
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound
 from tenfold.core.ids import KeyId, TenantId, uuid7
-from tenfold.core.principal import ALL_SCOPES
+from tenfold.core.principal import ALL_SCOPES, SCOPE_INFERENCE, Principal
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
@@ -46,6 +46,10 @@ class Tenants:
         if found is None:
             raise NotFound("There is no such tenant.")
         return found
+
+    async def calling_for(self, tenant_id: TenantId) -> Principal:
+        """Who asks models for the tenant where nobody of its own does: at night, or for its index. Raises NotFound."""
+        return (await self.tenant_of(tenant_id)).principal(frozenset({SCOPE_INFERENCE}))
 
     async def tenant_or_new(self, slug: str, name: str) -> Tenant:
         """The tenant of that slug, created when absent; safe to call from many processes at once."""

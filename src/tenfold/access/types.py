@@ -26,6 +26,10 @@ class Tenant:
     created_at: datetime
     plan: str | None = None  # as the operator names it: which rules of routes hold
 
+    def principal(self, scopes: frozenset[str]) -> Principal:
+        """The operator on the tenant's behalf: nobody of its own, who may do this much."""
+        return Principal(tenant_id=self.id, tenant_slug=self.slug, scopes=scopes, plan=self.plan)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:

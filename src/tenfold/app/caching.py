@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from tenfold.cache.exact import ExactCache
+from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.cache.semantic.comparator import compare
 from tenfold.cache.semantic.handlers import CacheAdmin
 from tenfold.cache.semantic.keeping import Scopes
 from tenfold.cache.semantic.postgres import PostgresSemanticRows
-from tenfold.cache.semantic.queries import DOCUMENTS_TOPIC
 from tenfold.cache.semantic.scope import Scope
 from tenfold.console.cache_services import CacheServices
 from tenfold.core.clock import Clock

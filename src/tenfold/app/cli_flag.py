@@ -239,11 +239,9 @@ def flag_evaluate(
 
     async def work(flagging: "Flagging", _owner: "TenantId | None") -> None:
         from tenfold.app.cli_parts import FAILED
-        from tenfold.core.principal import Principal
         from tenfold.rollout.book import Flags
 
-        tenant = await flagging.tenants.tenant(slug)
-        who = Principal(tenant_id=tenant.id, tenant_slug=slug, plan=tenant.plan)
+        who = (await flagging.tenants.tenant(slug)).principal(frozenset())
         await flagging.book.start()
         found = await Flags(flagging.book).evaluate(who, key, attributes)
         told: dict[str, Any] = {

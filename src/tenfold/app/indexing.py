@@ -11,8 +11,6 @@ from tenfold.app.database import open_database
 from tenfold.app.settings import Settings
 from tenfold.app.telemetry.metrics import Figure
 from tenfold.core.clock import SystemClock
-from tenfold.core.ids import TenantId
-from tenfold.core.principal import Principal
 from tenfold.inference.ports import ClientDialect
 from tenfold.providers.offline.embedder import OfflineEmbedder
 from tenfold.retrieval.calling import Models, Serves
@@ -38,13 +36,7 @@ class Indexing:
         embedder: str = OFFLINE,
     ) -> None:
         """`dialect`: OpenAI's. `embedder`: `offline`, or the name of a model that calls can be made to."""
-
-        async def principal(tenant_id: TenantId) -> Principal:
-            tenant = await tenants.tenant_of(tenant_id)
-            scopes = frozenset({"inference"})
-            return Principal(tenant_id=tenant.id, tenant_slug=tenant.slug, scopes=scopes, plan=tenant.plan)
-
-        models = Models(pipeline, dialect, principal)
+        models = Models(pipeline, dialect, tenants.calling_for)
         self.embedders = ConfiguredEmbedders(offline, models, None if embedder == OFFLINE else embedder)
         self._store = store
         self._made = 0

@@ -3,11 +3,12 @@
 import re
 from decimal import Decimal
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tenfold.app.setting_parts import Mistake, Table, amount_usd
+from tenfold.core.errors import InvalidRequest
+from tenfold.jobs.schedules.cron import zone_named
 
 _TICKET_URL = re.compile(r"https?://\S*\{ticket\}\S*")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -114,6 +115,8 @@ class PrecomputeSettings(Table):
     @field_validator("zone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("there is no such time zone; it is a name of the IANA, such as Europe/Berlin or UTC")
+        try:
+            zone_named(value)
+        except InvalidRequest as error:
+            raise ValueError(error.message) from None
         return value

@@ -1,9 +1,8 @@
 """Frequent questions answered ahead of time, put together: counting in every process, runs where jobs are done."""
 
 from collections.abc import Coroutine, Iterable
-from datetime import UTC, time, tzinfo
+from datetime import time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from tenfold.access.handlers import Tenants
 from tenfold.app.knowledge_tables import PrecomputeSettings
@@ -17,11 +16,10 @@ from tenfold.assistant.precompute.running import Run
 from tenfold.assistant.precompute.types import KIND, Policy
 from tenfold.assistant.tickets.ports import Answerer
 from tenfold.core.clock import Clock
-from tenfold.core.ids import TenantId
 from tenfold.core.money import from_usd
-from tenfold.core.principal import SCOPE_INFERENCE, Principal
 from tenfold.inference.background import BackgroundCaller
 from tenfold.jobs.ports import Handler, Jobs
+from tenfold.jobs.schedules.cron import zone_named
 from tenfold.store import Store, expire, keep
 
 KINDS = frozenset({KIND})
@@ -38,7 +36,8 @@ class Precomputing:
         self._policy = policy
         self._rows = rows = PostgresQuestionRows(store)
         self._counting = Counting(rows, min_askers=policy.min_askers)
-        self._daily = Daily(rows, jobs, _Operator(tenants), clock, at=time_of(policy.at), zone=zone_of(policy.zone))
+        at, zone = time.fromisoformat(policy.at), zone_named(policy.zone)
+        self._daily = Daily(rows, jobs, tenants.calling_for, clock, at=at, zone=zone)
         self.listener: Listener | None = self._counting if policy.enabled else None
         self.services = Precompute(rows, jobs, policy)
 
@@ -62,18 +61,6 @@ class Precomputing:
             yield "app.precompute", self._daily.run()
 
 
-class _Operator:
-    """Who acts for a tenant at night: nobody of its own. Implements `precompute.ports.Principals`."""
-
-    def __init__(self, tenants: Tenants) -> None:
-        self._tenants = tenants
-
-    async def __call__(self, tenant_id: TenantId) -> Principal:
-        tenant = await self._tenants.tenant_of(tenant_id)
-        scopes = frozenset({SCOPE_INFERENCE})
-        return Principal(tenant_id=tenant.id, tenant_slug=tenant.slug, scopes=scopes, plan=tenant.plan)
-
-
 def policy_of(settings: PrecomputeSettings) -> Policy:
     return Policy(
         enabled=settings.enabled,
@@ -84,16 +71,3 @@ def policy_of(settings: PrecomputeSettings) -> Policy:
         budget_nano=from_usd(settings.budget_usd),
         public=settings.public,
     )
-
-
-def time_of(at: str) -> time:
-    """Of "hh:mm". Raises ValueError."""
-    hour, _, minute = at.partition(":")
-    if len(hour) != 2 or len(minute) != 2:
-        raise ValueError("a time of day is hh:mm, such as 03:00")
-    return time(int(hour), int(minute))
-
-
-def zone_of(name: str) -> tzinfo:
-    """Raises ValueError, ZoneInfoNotFoundError (a KeyError)."""
-    return UTC if name == "UTC" else ZoneInfo(name)

@@ -10,7 +10,6 @@ from typing import Any
 
 from tenfold.access.handlers import Tenants
 from tenfold.access.queries import PostgresAccessRows
-from tenfold.access.types import Tenant
 from tenfold.app.background import Background
 from tenfold.app.database import open_database
 from tenfold.app.resources import KINDS
@@ -48,8 +47,7 @@ class Desk:
 
     async def principal(self, slug: str) -> Principal:
         """The operator, on behalf of a tenant. Raises NotFound, StoreUnavailable."""
-        tenant: Tenant = await self.tenants.tenant(slug)
-        return Principal(tenant_id=tenant.id, tenant_slug=tenant.slug, scopes=ALL_SCOPES, plan=tenant.plan)
+        return (await self.tenants.tenant(slug)).principal(ALL_SCOPES)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from msgspec import json
@@ -140,7 +141,8 @@ class Service:
         if settings.cache.valkey_url is not None:
             shared = ValkeyAnswers.at(settings.cache.valkey_url, ttl_s=settings.cache.ttl_s)
             self._resources.push_async_callback(shared.aclose)
-        self._metrics.add_source(lambda: _cache_figures(cache, shared))
+        layers = partial(_cache_figures, cache, shared)
+        self._metrics.add_source(layers)
 
         embedder = OfflineEmbedder()
         offline = OfflineProvider(OpenAIWire(), embedder, self._clock)
@@ -278,9 +280,7 @@ class Service:
                 tickets=tickets,
                 jobs=scheduling.services,
                 webhooks=webhook_services(store, resources.sender, background.jobs, self._clock),
-                cache=replace(
-                    semantic.services, layers=LiveLayers([lambda: _cache_figures(cache, shared), semantic.figures])
-                ),
+                cache=replace(semantic.services, layers=LiveLayers([layers, semantic.figures])),
             )
             self.handle = Gateway(
                 keys=keyring,

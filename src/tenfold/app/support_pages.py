@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from tenfold.app.settings import Settings
+from tenfold.app.support import SUPPORT_STORE
 from tenfold.console.knowledge_services import KnowledgeCounts, KnowledgeFile, KnowledgeList, KnowledgeText
 from tenfold.core.errors import Conflict, NotFound, TenfoldError
 from tenfold.core.ids import TenantId
@@ -13,7 +14,6 @@ from tenfold.retrieval.vector_stores.file_handlers import StoreFiles
 from tenfold.retrieval.vector_stores.handlers import VectorStores
 from tenfold.retrieval.vector_stores.types import StoreFile, VectorStore
 
-SUPPORT_STORE = "support"
 _UPLOADED = {"uploaded": "console"}  # by this page, whose file goes with what came of it
 _FORM_BYTES = 128 * 1024  # around the files
 _NOBODYS = KnowledgeCounts()

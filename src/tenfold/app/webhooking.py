@@ -64,8 +64,7 @@ class Webhooking:
 
     async def principal(self, slug: str) -> Principal:
         """The operator, on behalf of the tenant. Raises NotFound, StoreUnavailable."""
-        tenant = await self.tenants.tenant(slug)
-        return Principal(tenant_id=tenant.id, tenant_slug=slug, scopes=ALL_SCOPES, plan=tenant.plan)
+        return (await self.tenants.tenant(slug)).principal(ALL_SCOPES)
 
 
 @asynccontextmanager

@@ -3,8 +3,15 @@ the stroke it is a document of the caller's own, who says when it changes.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
+
+DOCUMENTS_TOPIC: Final = "documents"
+"""Of store.changes: documents of the tenant came, changed or went. Whatever keeps answers of them looks them up."""
+
+SLACK_S: Final = 1.0
+"""A call that began so shortly after an eviction counts as begun before: clocks are read a moment apart."""
 
 MAX_CHARS = 1_024  # of a document's name, or its version
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from tenfold.cache.grounds import named_by_caller
 from tenfold.core.call import DEFAULT_OPTIONS, CallOptions, Grounds
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.money import parse_usd
@@ -165,17 +166,19 @@ def _documents(value: bytes | None) -> Grounds | None:
     if value is None:
         return None
     shown = "Tenfold-Documents"
-    named = frozenset(name.strip() for name in value.decode("utf-8", "replace").split(",") if name.strip())
+    named = {name.strip() for name in value.decode("utf-8", "replace").split(",") if name.strip()}
     if len(named) > _MOST_DOCUMENTS:
         raise InvalidRequest(f"{shown} names at most {_MOST_DOCUMENTS} documents.", param=shown)
+    documents = set()
     for name in named:
-        document, _, version = name.rpartition("@")
-        if not document or not version or len(name) > _MAX_LABEL or not name.isprintable():
+        document = named_by_caller(name)
+        if not document.name or not document.version or len(name) > _MAX_LABEL or not name.isprintable():
             raise InvalidRequest(
                 f"{shown} is a list of name@version, each of at most {_MAX_LABEL} printable characters: {name[:40]!r}.",
                 param=shown,
             )
-    return Grounds(documents=frozenset(f"/{name}" for name in named)) if named else None
+        documents.add(str(document))
+    return Grounds(documents=frozenset(documents)) if documents else None
 
 
 def _words(value: bytes | None, shown: str, known: frozenset[str]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from tenfold.cache.exact import ExactCache
-from tenfold.cache.grounds import documents_of
+from tenfold.cache.grounds import SLACK_S, documents_of
 from tenfold.cache.semantic.ports import DocumentRows
 from tenfold.core.call import Call
 from tenfold.core.errors import StoreUnavailable
@@ -22,7 +22,6 @@ from tenfold.core.ids import TenantId
 
 logger = logging.getLogger(__name__)
 
-SLACK_S = 1.0  # an answer that came so shortly after an eviction goes, too: clocks are read a moment apart
 _MOST_WAITING = 1_000
 
 

@@ -101,7 +101,7 @@ class Lookup:
         if key is None or not self.may_share(call):
             return None
         found = self._cache.get_stale(call.principal.tenant_id, key, max_age_s)
-        return None if found is None or is_off(self._switches, call, found[0]) else _reused(call, *found)
+        return None if found is None or is_off(self._switches, call, found[0]) else reused(call, *found)
 
     def may_share(self, call: Call) -> bool:
         """Whether a call that has a key may share the answering of one with the same key that is in flight. `no-cache`
@@ -169,7 +169,7 @@ class Lookup:
         if is_off(self._switches, call, answer):
             return None
         call.degraded = answer.degraded
-        return _reused(call, answer, age_s)
+        return reused(call, answer, age_s)
 
     def _eligible(self, call: Call) -> bool:
         return "exact" in call.options.cache or self._by_default(call)
@@ -188,7 +188,8 @@ def is_off(switches: Switches | None, call: Call, answer: Answer) -> bool:
     return switches.killed(call.principal, feature=feature, model=model, provider=provider) is not None
 
 
-def _reused(call: Call, answer: Answer, age_s: float) -> Answer:
+def reused(call: Call, answer: Answer, age_s: float) -> Answer:
+    """What the call tells of an answer that somebody else's call got."""
     call.cache_state = "hit"
     call.cached_age_s = int(age_s)
     call.model, call.provider, call.upstream_model = answer.model, answer.provider, answer.upstream_model

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 from msgspec import convert
 
+from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.core.ids import TenantId
 from tenfold.retrieval.lease import Lease
-from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.prepare import cleaned, content_hash
 from tenfold.retrieval.types import Chunking, SourceDocument, StoredDocument
 from tenfold.store import Row, Store, tell_change

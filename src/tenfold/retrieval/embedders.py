@@ -21,20 +21,6 @@ class OneEmbedder:
         return self._embedder
 
 
-class SeveralEmbedders:
-    """All for all tenants; the first is the wanted one. While one takes over from another, searches need both."""
-
-    def __init__(self, *embedders: Embedder) -> None:
-        self._wanted = embedders[0]
-        self._named = {embedder.fingerprint: embedder for embedder in embedders}
-
-    def wanted(self, tenant_id: TenantId) -> Embedder | None:
-        return self._wanted
-
-    def named(self, tenant_id: TenantId, fingerprint: str | None) -> Embedder | None:
-        return None if fingerprint is None else self._named.get(fingerprint)
-
-
 class ConfiguredEmbedders:
     """The bundled model, and any that calls can be made to. One takes over from the other while both are there."""
 

@@ -1,4 +1,4 @@
-"""An embedder without a model, for tests of whatever stands on retrieval."""
+"""An embedder without a model, and several side by side, for tests of whatever stands on retrieval."""
 
 import hashlib
 import math
@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 
 from tenfold.core.errors import UpstreamUnavailable
+from tenfold.core.ids import TenantId
+from tenfold.retrieval.ports import Embedder
 
 _WORD = re.compile(r"\w+")
 
@@ -41,3 +43,17 @@ class FakeEmbedder:
         if norm == 0:
             vector[0] = norm = 1.0
         return [value / norm for value in vector]
+
+
+class SeveralEmbedders:
+    """All for all tenants; the first is the wanted one. While one takes over from another, searches need both."""
+
+    def __init__(self, *embedders: Embedder) -> None:
+        self._wanted = embedders[0]
+        self._named = {embedder.fingerprint: embedder for embedder in embedders}
+
+    def wanted(self, tenant_id: TenantId) -> Embedder | None:
+        return self._wanted
+
+    def named(self, tenant_id: TenantId, fingerprint: str | None) -> Embedder | None:
+        return None if fingerprint is None else self._named.get(fingerprint)

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
+from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer, queries
 from tenfold.retrieval.index.sets import tidy
 from tenfold.retrieval.index.words import discard_words, renew_words
 from tenfold.retrieval.lease import KnowledgeBase, Lease
-from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.prepare import Prepared, cleaned, content_hash, indexed_words, prepare
 from tenfold.retrieval.types import IngestReport, SourceDocument
 from tenfold.store import Store, Transaction

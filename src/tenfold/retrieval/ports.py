@@ -3,12 +3,9 @@ it took.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from tenfold.core.ids import TenantId
-
-# Told of a tenant, in the same transaction, whenever a document of its knowledge bases comes, changes or goes.
-DOCUMENTS_TOPIC: Final = "documents"
 
 
 class Embedder(Protocol):

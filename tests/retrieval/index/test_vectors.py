@@ -11,8 +11,7 @@ import pytest
 from tenfold.core.errors import Conflict, UpstreamUnavailable
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import embedding
-from tenfold.retrieval.embedders import SeveralEmbedders
-from tenfold.retrieval.fake import FakeEmbedder
+from tenfold.retrieval.fake import FakeEmbedder, SeveralEmbedders
 from tenfold.retrieval.index import sets as index_sets
 from tenfold.retrieval.index.keeping import reembed_all, statuses, to_make
 from tenfold.retrieval.lease import Lease
@@ -25,9 +24,8 @@ KILLED = """
 import asyncio, sys
 from uuid import UUID
 from tenfold.core.ids import TenantId
-from tenfold.retrieval.embedders import SeveralEmbedders
 from tenfold.retrieval import embedding
-from tenfold.retrieval.fake import FakeEmbedder
+from tenfold.retrieval.fake import FakeEmbedder, SeveralEmbedders
 from tenfold.retrieval.library import Library
 from tenfold.store import Store
 

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from tenfold.cache.grounds import Document, document_of
-from tenfold.cache.semantic.queries import SLACK_S
+from tenfold.cache.grounds import SLACK_S, Document, document_of
 from tenfold.cache.semantic.rows import (
     BEGINNING,
     MAX_SCOPES,

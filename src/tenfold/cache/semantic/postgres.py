@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import convert, to_builtins
 
-from tenfold.cache.grounds import Document, documents_of
+from tenfold.cache.grounds import DOCUMENTS_TOPIC, SLACK_S, Document, documents_of
 from tenfold.cache.semantic import queries as sql
 from tenfold.cache.semantic.rows import (
     MAX_SCOPES,
@@ -185,7 +185,7 @@ class PostgresSemanticRows:
             await tx.execute(sql.REMOVING, tenant_id)
             await tx.execute(sql.TELL_EVICTED, tenant_id, *names)
             dropped: int = await tx.fetchval(sql.DROP_NAMED, tenant_id, *names)
-            await tell_change(tx, sql.DOCUMENTS_TOPIC, tenant_id)
+            await tell_change(tx, DOCUMENTS_TOPIC, tenant_id)
         return dropped
 
     async def drop_stale(self, tenant_id: TenantId) -> int:
@@ -217,7 +217,7 @@ async def _hold(tx: Transaction, tenant_id: TenantId, new: NewEntry) -> bool:
     if of_caller:
         await tx.execute(sql.KEEPING, tenant_id)
         evicted = await tx.fetch(sql.EVICTED, tenant_id, *_columns(of_caller)[1:])
-        return all(new.asked_s_ago + sql.SLACK_S < row["ago_s"] < inf for row in evicted)
+        return all(new.asked_s_ago + SLACK_S < row["ago_s"] < inf for row in evicted)
     return True
 
 

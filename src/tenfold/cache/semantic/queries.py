@@ -2,13 +2,7 @@
 
 from typing import Final
 
-DOCUMENTS_TOPIC: Final = "documents"
-"""Of `store.changes`: documents of a tenant have changed, those of knowledge bases or the caller's own."""
-
 MAX_SEEN: Final = 20_000  # of a scope
-
-SLACK_S: Final = 1.0
-"""A call that began so shortly after an eviction counts as begun before: clocks are read a moment apart."""
 
 
 SCOPE = "SELECT id, epoch FROM semantic_scopes WHERE tenant_id = $1 AND digest = $2"

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from tenfold.cache.grounds import Document
 from tenfold.cache.semantic.types import Entry, Observation, ScopeStatus
 from tenfold.core.call import Step
 from tenfold.core.usage import Usage
@@ -110,10 +109,3 @@ class KeptScope(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return f"{SCOPE}{self.id.hex}"
-
-
-class Eviction(Struct, frozen=True):
-    """What was evicted: entries of the semantic cache. Those in memory go as each process hears of it."""
-
-    documents: tuple[Document, ...]
-    entries: int

@@ -21,7 +21,7 @@ from tenfold.cache.semantic.types import Decision, Entry, Learned, Verdict
 from tenfold.core.call import Call, Grounds
 from tenfold.core.errors import StoreUnavailable, UpstreamError
 from tenfold.core.ids import uuid7
-from tenfold.inference.lookup import is_off
+from tenfold.inference.lookup import is_off, reused
 from tenfold.inference.ports import Switches
 from tenfold.inference.semantic.question import Asked, NotAQuestion, asked_in
 from tenfold.inference.semantic.said import Reader, text_of
@@ -227,10 +227,8 @@ class Semantic:
             return None
         live.hits += 1
         self.counts["hits", "semantic"] += 1
-        call.cache_state, call.cache_layer, call.cached_age_s = "hit", "semantic", int(kept.age_s)
-        call.model, call.provider, call.upstream_model = told.model, told.provider, told.upstream_model
-        call.served_by, call.usage, call.degraded = told.served_by, told.usage, told.degraded
-        return answer
+        call.cache_layer, call.degraded = "semantic", answer.degraded
+        return reused(call, answer, kept.age_s)
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -295,7 +293,8 @@ class Semantic:
         for each in decision.rivals:
             verdicts.append(self._compare(text, texts[each], None) if each in texts else "unsure")
             await asyncio.sleep(0)  # whoever waits for the event loop waits for one comparison
-        self.counts[f"{decision.kind}es" if decision.kind == "miss" else "checks", verdicts[0]] += 1
+        if decision.kind == "check":
+            self.counts["checks", verdicts[0]] += 1
         return live.decider.learn(decision, verdicts)
 
     def figures(self) -> Iterable[tuple[str, tuple[tuple[str, str], ...], float]]:

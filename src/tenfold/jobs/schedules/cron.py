@@ -29,7 +29,7 @@ class Cron:
 
     def __init__(self, expression: str, zone: str) -> None:
         """Raises InvalidRequest."""
-        self._zone = _zone(zone)
+        self._zone = zone_named(zone)
         self._expression = _WORDS.get(expression.strip().lower(), expression)
         if len(expression) > MAX_EXPRESSION or len(self._expression.split()) != 5:
             words = ", ".join(_WORDS)
@@ -63,7 +63,8 @@ class Cron:
             yield tick
 
 
-def _zone(name: str) -> tzinfo:
+def zone_named(name: str) -> tzinfo:
+    """Raises InvalidRequest."""
     if name == "UTC":
         return UTC
     if name not in _zones():

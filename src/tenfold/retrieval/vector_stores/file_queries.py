@@ -300,12 +300,16 @@ async def _batch(tx: ReadTransaction, tenant_id: TenantId, store_id: UUID, batch
         store_id=row["store_id"],
         created_at=row["created_at"],
         cancelled=row["is_cancelled"],
-        counts=FileCounts(
-            in_progress=row["in_progress"],
-            completed=row["completed"],
-            failed=row["failed"],
-            cancelled=row["cancelled"],
-        ),
+        counts=counts_of(row),
+    )
+
+
+def counts_of(row: Row) -> FileCounts:
+    return FileCounts(
+        in_progress=row["in_progress"],
+        completed=row["completed"],
+        failed=row["failed"],
+        cancelled=row["cancelled"],
     )
 
 

@@ -7,14 +7,13 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.core.ids import TenantId
 from tenfold.retrieval import analyzer
-from tenfold.retrieval.ports import DOCUMENTS_TOPIC
 from tenfold.retrieval.queries import CREATE_KB
-from tenfold.retrieval.vector_stores.file_queries import DELETE_FILES, PostgresStoreFiles
+from tenfold.retrieval.vector_stores.file_queries import DELETE_FILES, PostgresStoreFiles, counts_of
 from tenfold.retrieval.vector_stores.ports import ToEmpty
 from tenfold.retrieval.vector_stores.types import (
-    FileCounts,
     NewStore,
     Place,
     StoreChanges,
@@ -224,12 +223,7 @@ def store_of(row: Row) -> VectorStore:
         expired=row["expired"],
         created_at=row["created_at"],
         last_active_at=row["last_active_at"],
-        counts=FileCounts(
-            in_progress=row["in_progress"],
-            completed=row["completed"],
-            failed=row["failed"],
-            cancelled=row["cancelled"],
-        ),
+        counts=counts_of(row),
         usage_bytes=row["usage_bytes"],
         idle=row["idle"],
     )

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
+from tenfold.cache.grounds import Document
 from tenfold.core.errors import InvalidRequest
 from tenfold.core.ids import TenantId
 from tenfold.core.principal import Principal
@@ -126,7 +127,7 @@ class StoreSearch:
                         span=passage.span,
                         score=score,
                         relevance=passage.relevance,
-                        document=f"{store.kb}/{passage.document_id}@{passage.document_hash}",
+                        document=str(Document(store.kb, passage.document_id, passage.document_hash)),
                     )
                 )
         return told
