@@ -118,5 +118,5 @@ class PrecomputeSettings(Table):
         try:
             zone_named(value)
         except InvalidRequest as error:
-            raise ValueError(error.message) from None
+            raise ValueError(error.message.removeprefix("zone: ")) from None
         return value
