@@ -44,10 +44,9 @@ def left_in(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("seed", "more"), [(1, ()), (2, ("--postgres",))], ids=["workers", "postgres"])
 def test_every_amount_is_right(seed: int, more: tuple[str, ...], tmp_path: Path) -> None:
-    process = run(
-        tmp_path, "--seconds", "15", "--processes", "3", "--clients", "12", "--seed", str(seed), "--json", *more
-    )
-    output, progress = process.communicate(timeout=280)
+    words = ("--seconds", "15", "--calls", "60", "--processes", "3", "--clients", "12", "--seed", str(seed), "--json")
+    process = run(tmp_path, *words, *more)
+    output, progress = process.communicate(timeout=400)
     assert process.returncode == 0, f"{output}\n{progress}"
     report: dict[str, Any] = json.loads(output)
     assert report["ok"]

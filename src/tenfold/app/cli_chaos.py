@@ -22,6 +22,7 @@ def chaos() -> None:
 @chaos.command()
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=3, show_default=True, help="How long.")
 @click.option("--seconds", type=click.FloatRange(min=1), default=None, help="How long, in place of --minutes.")
+@click.option("--calls", type=click.IntRange(0), default=0, help="Go on until the provider served so many, too.")
 @click.option("--processes", type=click.IntRange(1, 64), default=4, show_default=True, help="Serving processes.")
 @click.option("--clients", type=click.IntRange(1, 1000), default=24, show_default=True, help="Clients at once.")
 @click.option("--seed", type=int, default=None, help="Repeats the faults of an earlier run.  [default: a new one]")
@@ -32,6 +33,7 @@ def chaos() -> None:
 def money(
     minutes: float,
     seconds: float | None,
+    calls: int,
     processes: int,
     clients: int,
     seed: int | None,
@@ -52,6 +54,7 @@ def money(
 
     options = Options(
         seconds=60 * minutes if seconds is None else seconds,
+        calls=calls,
         processes=processes,
         seed=new_seed() if seed is None else seed,
         clients=clients,

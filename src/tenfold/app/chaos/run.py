@@ -25,6 +25,7 @@ from tenfold.app.settings import load as load_settings
 from tenfold.core.errors import StoreUnavailable
 
 PROGRESS_S = 5.0
+LONGEST = 10  # times `seconds`
 LAST_ANSWERS_S = 60.0  # for the calls under an Idempotency-Key that wait for theirs
 _LOOK_S = 1.0
 
@@ -32,7 +33,9 @@ Say = Callable[[str], None]
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`recovery_s`: how long everything may take to come right after the last call."""
+    """`recovery_s`: how long everything may take to come right after the last call. `calls`: requests the provider must
+    have served before the run may end, as a slow machine serves few in `seconds`; it is waited for, but not for ever.
+    """
 
     seconds: float
     processes: int
@@ -40,6 +43,7 @@ class Options(Struct, frozen=True, kw_only=True):
     clients: int
     postgres: bool = False
     keep: bool = False
+    calls: int = 0
     recovery_s: float = 120.0
 
 
@@ -97,12 +101,19 @@ class _Run:
             return await self._audit(load, recovery_s)
 
     async def _break(self, load: Load) -> None:
-        """The load and the killer, for as long as was asked."""
+        """The load and the killer, for as long as was asked, and until enough was served."""
+        options = self._options
+        until = time.monotonic() + LONGEST * options.seconds
         async with _beside(load.run()) as loading, _beside(self._progress(load)):
             async with _beside(self._killer.run()):
-                await asyncio.wait([loading], timeout=self._options.seconds)
+                await asyncio.wait([loading], timeout=options.seconds)
+                while not loading.done() and self._served() < options.calls and time.monotonic() < until:
+                    await asyncio.wait([loading], timeout=_LOOK_S)
             load.stop()
             await asyncio.wait([loading], timeout=LAST_ANSWERS_S)
+
+    def _served(self) -> int:
+        return sum(1 for _ in read_bill(self._bill))
 
     async def _progress(self, load: Load) -> None:
         while True:
