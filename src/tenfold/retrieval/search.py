@@ -1,7 +1,8 @@
 """Finds passages: BM25 over the inverted index and an exact scan of the vectors, fused. It works within one tenant and
-one knowledge base; no transaction is open while the question is embedded.
+one knowledge base. The question is embedded while its words are looked up, and no transaction waits for it.
 """
 
+import asyncio
 from collections.abc import Sequence
 from operator import mul
 from time import perf_counter
@@ -37,6 +38,7 @@ class _Base(Struct, frozen=True, kw_only=True):
     embedded: bool
     words: UUID  # the sets that are searched
     vectors: UUID
+    vector_type: str  # "halfvec"; without pgvector another
 
 
 async def search(
@@ -61,24 +63,30 @@ async def search(
         check(filters)
     began = perf_counter()
     query = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode().replace("\x00", " ")
-    async with store.tenant(tenant_id, readonly=True) as tx:
-        base = await _base(tx, tenant_id, kb)
-    if base is None or base.chunks == 0:
-        return []
-    based = perf_counter()
-    embedder = None if embedders is None else embedders.named(tenant_id, base.embedder)
-    vectors = await _query_vectors(base, query, embedder)
-    embedded = perf_counter()
     k = min(k, MAX_RESULTS)
-    async with store.tenant(tenant_id, readonly=True) as tx:
-        by_words = await _search_words(tx, tenant_id, base, query, filters)
+    embedding: asyncio.Task[list[list[float]]] | None = None
+    try:
+        async with store.tenant(tenant_id, readonly=True) as tx:
+            base = await _base(tx, tenant_id, kb)
+            if base is None or base.chunks == 0:
+                return []
+            embedder = None if embedders is None else embedders.named(tenant_id, base.embedder)
+            if embedder is not None and base.embedded and query.strip():
+                embedding = asyncio.create_task(_embed(embedder, query))  # beside the words: by another process
+            by_words = await _search_words(tx, tenant_id, base, query, filters)
         found = perf_counter()
+        vectors = [] if embedding is None else await embedding
+    except BaseException:
+        if embedding is not None:
+            embedding.cancel()
+        raise
+    async with store.tenant(tenant_id, readonly=True) as tx:
         by_vectors = await _search_vectors(tx, tenant_id, base, vectors, filters, list(by_words)) if vectors else {}
         unrelated = 0.0 if embedder is None else embedder.unrelated_cosine
         best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: k + _SPARE + k // 2]
-        passages = select(await _passages(tx, tenant_id, base.id, best), k, max_tokens)
-        again = await _base(tx, tenant_id, kb)
-    if again is not None and (again.words, again.vectors) != (base.words, base.vectors):
+        rows = await tx.fetch(queries.PASSAGES, tenant_id, base.id, [ranked.number for ranked in best])
+        again = rows[0] if rows else await tx.fetchrow(queries.FIND_KB, tenant_id, kb)
+    if again is not None and (again["words_set"], again["vectors_set"]) != (base.words, base.vectors):
         # Another set took over meanwhile, and the one that was searched may be half deleted.
         return await search(
             store,
@@ -92,9 +100,10 @@ async def search(
             recorder=recorder,
         )
     if recorder is not None:
-        recorder.took("search", based - began + found - embedded)
-        recorder.took("retrieve", embedded - based + perf_counter() - found)
-    return passages
+        recorder.took("search", found - began)
+        recorder.took("retrieve", perf_counter() - found)
+    by_number = {row["number"]: row for row in rows}
+    return select([_passage(by_number[one.number], one) for one in best if one.number in by_number], k, max_tokens)
 
 
 async def _base(tx: ReadTransaction, tenant_id: TenantId, kb: str) -> _Base | None:
@@ -109,13 +118,12 @@ async def _base(tx: ReadTransaction, tenant_id: TenantId, kb: str) -> _Base | No
         embedded=bool(row["embedded"]),
         words=row["words_set"],
         vectors=row["vectors_set"],
+        vector_type=row["vector_type"],
     )
 
 
-async def _query_vectors(base: _Base, query: str, embedder: Embedder | None) -> list[list[float]]:
-    """One of each need. Empty: the vector leg does not join."""
-    if embedder is None or not base.embedded or not query.strip():
-        return []
+async def _embed(embedder: Embedder, query: str) -> list[list[float]]:
+    """A vector of each need; none where they cannot be had, and the vector leg does not join."""
     try:
         return await embedder.embed(needs(query))
     except UpstreamError:
@@ -143,7 +151,7 @@ async def _search_vectors(
     """Cosines with the nearest of `vectors`, of at most CANDIDATES chunks. Without pgvector only of the chunks that
     the words found."""
     nearest: dict[int, float] = {}
-    if await tx.fetchval(queries.VECTOR_TYPE) == "halfvec":
+    if base.vector_type == "halfvec":
         among = _among(base.id, filters, "number", first=5)
         statement = queries.SEARCH_VECTORS.format(allowed=among.allowed, among=among.sql)
         for vector in vectors:
@@ -172,12 +180,6 @@ def _among(kb_id: UUID, filters: Filter | None, number: str, *, first: int) -> _
         sql=queries.IS_ALLOWED.format(number=number),
         values=[kb_id, *made.values],
     )
-
-
-async def _passages(tx: ReadTransaction, tenant_id: TenantId, kb_id: UUID, best: Sequence[Ranked]) -> list[Passage]:
-    rows = await tx.fetch(queries.PASSAGES, tenant_id, kb_id, [ranked.number for ranked in best])
-    found = {row["number"]: row for row in rows}
-    return [_passage(found[ranked.number], ranked) for ranked in best if ranked.number in found]
 
 
 def _passage(row: Row, ranked: Ranked) -> Passage:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from tenfold.retrieval.types import Passage
 
 _SHINGLE: Final = 3  # words
@@ -46,38 +48,41 @@ def tokens(passage: Passage) -> int:
     return -(-size // _CHARS_PER_TOKEN)
 
 
+class _Said(Struct, frozen=True):
+    words: list[str]
+    shingles: set[tuple[str, ...]]
+    above: tuple[str, str]
+
+
 class _Seen:
-    """The passages so far. Linear in their words: each is compared with those it shares shingles with."""
+    """The passages so far."""
 
     def __init__(self) -> None:
-        self._words: list[Counter[str]] = []
-        self._sizes: list[int] = []
-        self._above: list[tuple[str, str]] = []
-        self._owners: dict[tuple[str, ...], list[int]] = {}
+        self._said: list[_Said] = []
 
     def is_new(self, passage: Passage) -> bool:
         """And remembers it if so."""
         words = _WORD.findall(passage.text)
-        shingles = _shingles(words)
-        counted = Counter(words)
-        above = (passage.title, passage.heading)
-        shared = Counter(owner for shingle in shingles for owner in self._owners.get(shingle, ()))
-        for owner, common in shared.items():
-            alike = common >= _ALIKE * (len(shingles) + self._sizes[owner] - common)
-            if alike and (len(words) >= _SHORT or above == self._above[owner]) and self._says(owner, counted):
-                return False
-        number = len(self._words)
-        self._words.append(counted)
-        self._sizes.append(len(shingles))
-        self._above.append(above)
-        for shingle in shingles:
-            self._owners.setdefault(shingle, []).append(number)
+        here = _Said(words, _shingles(words), (passage.title, passage.heading))
+        if any(_says(there, here) for there in self._said):
+            return False
+        self._said.append(here)
         return True
 
-    def _says(self, owner: int, counted: Counter[str]) -> bool:
-        there = self._words[owner]
-        differing = [*(there - counted), *(counted - there)]
-        return not any(map(_matters, differing))
+
+def _says(there: _Said, here: _Said) -> bool:
+    """Whether it says all that is said here."""
+    smaller, larger = sorted((len(here.shingles), len(there.shingles)))
+    if smaller < _ALIKE * larger:  # most: there is no need to compare them
+        return False
+    common = len(here.shingles & there.shingles)
+    if common < _ALIKE * (smaller + larger - common):
+        return False
+    if len(here.words) < _SHORT and here.above != there.above:
+        return False
+    differing = Counter(here.words)
+    differing.subtract(Counter(there.words))
+    return not any(count and _matters(word) for word, count in differing.items())
 
 
 def _matters(word: str) -> bool:
@@ -91,4 +96,6 @@ def _matters(word: str) -> bool:
 
 def _shingles(words: Sequence[str]) -> set[tuple[str, ...]]:
     lowered = [word.lower() for word in words]
-    return {tuple(lowered[start : start + _SHINGLE]) for start in range(max(1, len(lowered) - _SHINGLE + 1))}
+    if len(lowered) < _SHINGLE:
+        return {tuple(lowered)}
+    return set(zip(*(lowered[start:] for start in range(_SHINGLE)), strict=False))
