@@ -193,6 +193,14 @@ class FakeFileSearcher:
         self._tenant_id = tenant_id
         self._stores = stores
 
+    async def check(self, principal: Principal, store_ids: Sequence[str]) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise StoreUnavailable("The database is not reachable at the moment.")
+        for name in store_ids:
+            if principal.tenant_id != self._tenant_id or name not in self._stores:
+                raise NotFound(f"There is no vector store '{name}'.", param="vector_store_ids")
+
     async def search(
         self,
         principal: Principal,
@@ -203,13 +211,8 @@ class FakeFileSearcher:
         max_results: int = 20,
         ranking: JsonObject | None = None,
     ) -> list[FoundPassage]:
-        await asyncio.sleep(0)
         self.asked.append(tuple(queries))
         self.filters.append(filters)
-        if self.away:
-            raise StoreUnavailable("The database is not reachable at the moment.")
-        for name in store_ids:
-            if principal.tenant_id != self._tenant_id or name not in self._stores:
-                raise NotFound(f"There is no vector store '{name}'.", param="vector_store_ids")
+        await self.check(principal, store_ids)
         found = [passage for name in store_ids for passage in self._stores[name]]
         return sorted(found, key=lambda passage: -passage.score)[:max_results]

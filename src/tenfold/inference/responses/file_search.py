@@ -5,12 +5,13 @@ Each round is a call of its own on the one path.
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import perf_counter
 
 from msgspec import Struct, json, structs
 
 from tenfold.core.call import Call, CallOptions, Grounds
-from tenfold.core.errors import TenfoldError
+from tenfold.core.errors import StoreUnavailable, TenfoldError
 from tenfold.core.principal import Principal
 from tenfold.inference.ports import Responder
 from tenfold.inference.responses.file_search_reply import Reply, StreamedReply, WholeReply
@@ -66,6 +67,12 @@ class FileSearch:
     ) -> Answered:
         """`body`: of a request that `is_wanted`, with all that it goes on from. Raises the responder's `gone`."""
         return await _Answer(self, principal, echo, json.decode(body), options, responder, ask).run()
+
+    async def check(self, principal: Principal, search: Search) -> None:
+        """A store that is not there is told of before a model is asked, which may never search. Raises NotFound,
+        InvalidRequest."""
+        with suppress(StoreUnavailable):  # only a search needs the database
+            await self._searcher.check(principal, search.store_ids)
 
     async def find(
         self, principal: Principal, search: Search, queries: list[str], most: int = MAX_RESULTS
@@ -134,6 +141,7 @@ class _Answer:
             if not may_search(self._request):
                 return await self._one_round(without(self._request))
             if self._files.calls_functions(self._request["model"]):
+                await self._files.check(self._principal, self._search)
                 return await self._rounds(as_function(self._request, self._name))
             return await self._up_front(without(self._request))
         except TenfoldError as error:

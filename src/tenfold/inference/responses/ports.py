@@ -147,6 +147,11 @@ class EventRows(Protocol):
 class FileSearcher(Protocol):
     """What stands behind the tool `file_search`."""
 
+    async def check(self, principal: Principal, store_ids: Sequence[str]) -> None:
+        """Raises NotFound (a store that is not the tenant's), InvalidRequest (too many, one has expired),
+        StoreUnavailable."""
+        ...
+
     async def search(
         self,
         principal: Principal,

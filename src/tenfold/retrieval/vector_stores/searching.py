@@ -62,6 +62,11 @@ class StoreSearch:
         ranked = sorted(told, key=lambda one: -one.score)[: question.limit]
         return ranked if question.max_tokens is None else _within(ranked, question.max_tokens)
 
+    async def check(self, principal: Principal, store_ids: Sequence[str]) -> None:
+        """See `FileSearcher`."""
+        _check_count(store_ids)
+        await self._live(principal.tenant_id, store_ids)
+
     async def search(
         self,
         principal: Principal,
@@ -154,9 +159,13 @@ def _within(found: list[Found], max_tokens: int) -> list[Found]:
     return kept
 
 
-def _check(stores: Sequence[str], question: Question) -> None:
+def _check_count(stores: Sequence[str]) -> None:
     if len(stores) > MAX_STORES:
         raise InvalidRequest(f"At most {MAX_STORES} vector stores are searched at once.", param="vector_store_ids")
+
+
+def _check(stores: Sequence[str], question: Question) -> None:
+    _check_count(stores)
     if not 1 <= len(question.queries) <= MAX_QUERIES:
         raise InvalidRequest(f"`query` is a text, or 1 to {MAX_QUERIES} of them.", param="query")
     if not all(query.strip() for query in question.queries):
