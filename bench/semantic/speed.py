@@ -1,5 +1,5 @@
-"""How long a look-up takes in a scope of 10,000 entries, the question's vector and all: made as a serving process has it
-made, by the embedding process over its pipe.
+"""How long a look-up takes in a scope of 10,000 entries, the question's vector and all: made as a serving process has
+it made, by the embedding process over its pipe.
 """
 
 import asyncio

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -213,9 +214,9 @@ async def _one_of_everything(owner: Person) -> dict[str, str]:
         ("/v1/batches/{batch}", "completed"),
         ("/v1/responses/{response}", "completed"),
     ):
-        await _until(owner, _path(path, things), lambda told, done=done: told["status"] == done)
-    await _until(owner, _path("/api/v1/jobs/{job}", things), lambda told: told["state"] == "done")
-    await _until(owner, _path("/api/v1/tickets/{ticket}", things), lambda told: told["state"] == "done")
+        await _until(owner, _path(path, things), partial(_has, "status", done))
+    await _until(owner, _path("/api/v1/jobs/{job}", things), partial(_has, "state", "done"))
+    await _until(owner, _path("/api/v1/tickets/{ticket}", things), partial(_has, "state", "done"))
     await _until(
         owner, f"/api/v1/support/tickets/{things['support']}", lambda told: told["messages"][-1]["role"] == "assistant"
     )
@@ -234,6 +235,10 @@ async def _document_of(owner: Person) -> str:
                 return link.removeprefix("/knowledge/").partition("?")[0]
         assert time.monotonic() < until, page.text
         await asyncio.sleep(0.1)
+
+
+def _has(name: str, value: str, told: dict[str, Any]) -> bool:
+    return bool(told[name] == value)
 
 
 async def _until(owner: Person, path: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
