@@ -107,6 +107,8 @@ def _speed(options: argparse.Namespace) -> None:
     _say("|---|---|---|")
     for name, (middle, high) in speed.measure(load("clinc150", options.data, options.vectors)).items():
         _say(f"| {name} | {middle:.2f} | {high:.2f} |")
+    middle, high = speed.exact()
+    _say(f"| exact, in memory, CPU | {middle:.4f} | {high:.4f} |")
 
 
 def upper_limit(found: int, trials: int) -> float:
