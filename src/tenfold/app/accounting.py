@@ -67,7 +67,7 @@ class Accounting:
     def __init__(self, settings: Settings, store: Store, batch: WriteBatch, clock: Clock) -> None:
         self._settings = settings
         self._store = store
-        self._batch = batch
+        self.batch = batch
         self._clock = clock
         self._directory = settings.home / JOURNALS
         self.members = Members(store)
@@ -113,7 +113,7 @@ class Accounting:
         self.changes.follow(BUDGETS_TOPIC, self.budgets.forget)
         await self.changes.start()
         await self.flags.start()
-        journal = await asyncio.to_thread(Journal.open, self._directory, self.members.id, self._batch, self._clock)
+        journal = await asyncio.to_thread(Journal.open, self._directory, self.members.id, self.batch, self._clock)
         self.receipts = ReceiptWriter(self.receipt_rows, journal, self._clock)
         await self.recovery.look()
         self.admit = Admit(

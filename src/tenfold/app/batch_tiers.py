@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
+from tenfold.app.serving import Serving
 from tenfold.app.settings import ModelSettings, ProviderSettings, Settings
 from tenfold.core.clock import Clock
 from tenfold.inference.admit import Admit
@@ -15,9 +16,7 @@ from tenfold.inference.handover.ports import Estimates
 from tenfold.inference.handover.queries import PostgresPartRows
 from tenfold.inference.handover.stepping import Means
 from tenfold.inference.handover.types import HandOverLimits, Seat
-from tenfold.inference.planner import Planner
-from tenfold.inference.route import Quote, Route, Router, Target
-from tenfold.inference.structured import Structured
+from tenfold.inference.route import Quote, Route, Target
 from tenfold.ledger.prices import PriceBook
 from tenfold.providers.anthropic.batches import AnthropicBatches
 from tenfold.providers.batches.http import Channel
@@ -47,31 +46,27 @@ def hand_over(
     *,
     store: Store,
     batch_rows: BatchRows,
-    routes: Iterable[Route],
-    router: Router,
-    planner: Planner,
+    serving: Serving,
     admit: Admit,
     estimates: Estimates,
-    structured: Structured,
-    book: PriceBook,
     clock: Clock,
     limits: HandOverLimits | None = None,
 ) -> HandOver | None:
     """None: nothing is handed over, as `batches.provider_tier` says, or no target has a tier with a known price."""
     limits = limits or HandOverLimits()
-    seats = seats_of(settings, routes, book, clock) if settings.batches.provider_tier == "auto" else {}
+    seats = seats_of(settings, serving.routes, serving.book, clock) if settings.batches.provider_tier == "auto" else {}
     if not seats:
         return None
     return HandOver(
         Means(
             parts=PostgresPartRows(store),
             rows=batch_rows,
-            cutting=Cutting(router, planner, seats, structured=structured, limits=limits),
+            cutting=Cutting(serving.router, serving.planner, seats, structured=serving.structured, limits=limits),
             charging=Charging(admit, estimates, limits),
             seats=seats,
             clock=clock,
             max_line_bytes=settings.server.max_body_bytes,
-            structured=structured,
+            structured=serving.structured,
             limits=limits,
         )
     )

@@ -1,11 +1,13 @@
-"""The semantic cache put together, and what keeps cached answers from outliving the documents they rest on."""
+"""The caches put together, and what keeps cached answers from outliving the documents they rest on."""
 
-import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
+from tenfold.app.cache_pages import LiveLayers
+from tenfold.app.host import Host
+from tenfold.app.setting_tables import CacheSettings
+from tenfold.app.telemetry.metrics import Figure
 from tenfold.cache.exact import ExactCache
 from tenfold.cache.grounds import DOCUMENTS_TOPIC
 from tenfold.cache.semantic.comparator import compare
@@ -13,83 +15,97 @@ from tenfold.cache.semantic.handlers import CacheAdmin
 from tenfold.cache.semantic.keeping import Scopes
 from tenfold.cache.semantic.postgres import PostgresSemanticRows
 from tenfold.cache.semantic.scope import Scope
+from tenfold.cache.valkey import ValkeyAnswers
 from tenfold.console.cache_services import CacheServices
 from tenfold.core.clock import Clock
 from tenfold.inference.grounded import Grounded
+from tenfold.inference.lookup import Lookup
 from tenfold.inference.ports import Switches
 from tenfold.inference.semantic.said import CanonicalReader, ResponsesReader, WireReader
-from tenfold.inference.semantic.stage import Embedder, Semantic, SemanticPolicy
+from tenfold.inference.semantic.stage import Embedder, Semantic
 from tenfold.inference.semantic.tidying import Tidying
 from tenfold.providers.anthropic import AnthropicWire
 from tenfold.providers.openai import OpenAIWire
 from tenfold.store import Changes, Store
 
-logger = logging.getLogger(__name__)
-
 _KEEP_UNUSED_S = 30 * 86_400.0  # a scope that nobody asked in, and what was evicted
 
 
-class SemanticCache:
-    """`stage` None: it is off, and answers are evicted by document all the same. Run each of `tasks`; `aclose` after
-    the last call."""
+class Caches:
+    """The layers, the nearest first: `lookup` asks memory and Valkey, `semantic` by meaning; None: that one is off, and
+    answers are evicted by document all the same."""
 
     def __init__(
         self,
+        settings: CacheSettings,
+        host: Host,
         store: Store,
-        exact: ExactCache,
         embedder: Embedder,
         changes: Changes,
         switches: Switches,
         clock: Clock,
         *,
-        policy: SemanticPolicy,
-        max_false_hits: float,
-        check_share: float,
-        ttl_s: float,
-        max_entries: int,
-        max_bytes: int,
+        stale_s: float,
     ) -> None:
+        self._memory = ExactCache(
+            max_bytes=settings.max_bytes,
+            max_entry_bytes=settings.max_entry_bytes,
+            ttl_s=settings.ttl_s,
+            stale_s=stale_s,
+        )
+        self._shared: ValkeyAnswers | None = None
+        if settings.valkey_url is not None:
+            self._shared = ValkeyAnswers.at(settings.valkey_url, ttl_s=settings.ttl_s)
+            host.finish(self._shared.aclose)
         self._rows = rows = PostgresSemanticRows(store)
-        self.grounded = Grounded(exact, rows)
-        self._tidying = Tidying(rows, clock, keep_unused=timedelta(seconds=_KEEP_UNUSED_S))
-        changes.follow(DOCUMENTS_TOPIC, self.grounded.forget)
-        changes.follow(DOCUMENTS_TOPIC, self._tidying.forget)
-        make: Callable[[], Scope] = partial(Scope, max_false_hits=max_false_hits, check_share=check_share)
-        self.stage: Semantic | None = None
-        if policy != "off" and max_entries and max_bytes:
-            self.stage = Semantic(
-                Scopes(rows, make, max_bytes=max_bytes, max_entries=max_entries),
-                embedder,
-                {
-                    "openai": WireReader(OpenAIWire()),
-                    "anthropic": WireReader(AnthropicWire()),
-                    "openai_responses": ResponsesReader(),
-                    "canonical": CanonicalReader(),
-                },
-                compare,
-                policy=policy,
-                max_false_hits=max_false_hits,
-                ttl_s=ttl_s,
-                switches=switches,
-                max_answer_bytes=exact.max_entry_bytes,
-            )
+        self._grounded = Grounded(self._memory, rows)
+        host.finish(self._grounded.aclose)
+        tidying = Tidying(rows, clock, keep_unused=timedelta(seconds=_KEEP_UNUSED_S))
+        host.keep("app.cache_tidying", tidying.run())
+        changes.follow(DOCUMENTS_TOPIC, self._grounded.forget)
+        changes.follow(DOCUMENTS_TOPIC, tidying.forget)
+        self.lookup = Lookup(self._memory, settings.exact, switches, self._shared, self._grounded)
+        self.semantic: Semantic | None = None
+        if settings.semantic != "off" and settings.semantic_max_entries and settings.semantic_max_bytes:
+            self.semantic = _semantic(settings, rows, embedder, switches)
+            host.finish(self.semantic.aclose)
+            host.keep("app.semantic_cache", self.semantic.scopes.follow())
 
     @property
     def services(self) -> CacheServices:
         """For the console."""
-        return CacheServices(admin=CacheAdmin(self._rows))
+        return CacheServices(admin=CacheAdmin(self._rows), layers=LiveLayers([self.figures]))
 
-    def tasks(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "app.cache_tidying", self._tidying.run()
-        if self.stage is not None:
-            yield "app.semantic_cache", self.stage.scopes.follow()
+    def figures(self) -> Iterable[Figure]:
+        layer = (("layer", "memory"),)
+        yield "tenfold_cache_hits_total", layer, self._memory.hits
+        yield "tenfold_cache_misses_total", layer, self._memory.misses
+        yield "tenfold_cache_bytes", layer, self._memory.bytes
+        if self._shared is not None:
+            layer = (("layer", "valkey"),)
+            yield "tenfold_cache_hits_total", layer, self._shared.hits
+            yield "tenfold_cache_misses_total", layer, self._shared.misses
+            yield "tenfold_cache_faults_total", layer, self._shared.faults
+        yield "tenfold_cache_evicted_total", (), self._grounded.evicted
+        if self.semantic is not None:
+            yield from self.semantic.figures()
 
-    def figures(self) -> Iterable[tuple[str, tuple[tuple[str, str], ...], float]]:
-        yield "tenfold_cache_evicted_total", (), self.grounded.evicted
-        if self.stage is not None:
-            yield from self.stage.figures()
 
-    async def aclose(self) -> None:
-        if self.stage is not None:
-            await self.stage.aclose()
-        await self.grounded.aclose()
+def _semantic(settings: CacheSettings, rows: PostgresSemanticRows, embedder: Embedder, switches: Switches) -> Semantic:
+    make = partial(Scope, max_false_hits=settings.max_false_hits, check_share=settings.check_share)
+    return Semantic(
+        Scopes(rows, make, max_bytes=settings.semantic_max_bytes, max_entries=settings.semantic_max_entries),
+        embedder,
+        {
+            "openai": WireReader(OpenAIWire()),
+            "anthropic": WireReader(AnthropicWire()),
+            "openai_responses": ResponsesReader(),
+            "canonical": CanonicalReader(),
+        },
+        compare,
+        policy=settings.semantic,
+        max_false_hits=settings.max_false_hits,
+        ttl_s=settings.semantic_ttl_s,
+        switches=switches,
+        max_answer_bytes=settings.max_entry_bytes,
+    )

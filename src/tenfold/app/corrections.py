@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from tenfold.core.call import Call
 from tenfold.core.clock import Clock
 from tenfold.core.errors import InvalidRequest, NotFound, StoreUnavailable, TenfoldError, UpstreamError
 from tenfold.core.ids import TenantId
@@ -105,6 +106,12 @@ class Corrections:
     def note(self, tenant_id: TenantId) -> None:
         due_s = self._clock.monotonic_s() + self._after_s
         self._due_s[tenant_id] = min(due_s, self._due_s.get(tenant_id, due_s))
+
+    def note_all(self, calls: Iterable[Call]) -> None:
+        """Of these, those that stand on an estimate."""
+        for call in calls:
+            if call.estimated:
+                self.note(call.principal.tenant_id)
 
     async def died(self, _holder: UUID) -> None:
         """A process died and its receipts are in the database, some of them drafts of tenants that nobody noted. A hook

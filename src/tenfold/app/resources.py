@@ -8,6 +8,7 @@ from typing import Any
 
 from tenfold.app.background import Background
 from tenfold.app.precomputing import KINDS as PRECOMPUTE
+from tenfold.app.serving import Serving
 from tenfold.app.settings import Settings
 from tenfold.app.support import KINDS as SUPPORT
 from tenfold.app.vector_stores import KINDS as VECTOR_STORES
@@ -17,10 +18,9 @@ from tenfold.core.clock import Clock
 from tenfold.core.errors import ModelNotFound
 from tenfold.edge.batches.resource import BatchesResource
 from tenfold.edge.files.resource import FilesResource
-from tenfold.edge.gateway import Dialects, Resource
+from tenfold.edge.gateway import Resource
 from tenfold.edge.progress import JobEvents
 from tenfold.edge.responses import ResponsesCodec, ResponsesResource
-from tenfold.inference.background import BackgroundCaller
 from tenfold.inference.batches.calling import PathCaller
 from tenfold.inference.batches.handlers import Batches
 from tenfold.inference.batches.ports import BatchRows, Elsewhere
@@ -32,7 +32,6 @@ from tenfold.inference.batches.types import Endpoint
 from tenfold.inference.batches.work import WorkLimits
 from tenfold.inference.files.handlers import Files
 from tenfold.inference.files.queries import PostgresFileRows
-from tenfold.inference.pipeline import Pipeline
 from tenfold.inference.responses.background import BuryResponse, ForgetResponse, MakeResponse
 from tenfold.inference.responses.file_search import FileSearch
 from tenfold.inference.responses.handlers import Responses
@@ -91,15 +90,12 @@ class Resources:
         *,
         background: Background,
         outbox: Outbox,
-        pipeline: Pipeline,
-        router: Router,
-        caller: BackgroundCaller,
-        dialects: Dialects,
+        serving: Serving,
         library: Library,
         extractor: Extractor,
         elsewhere: Callable[[BatchRows], Elsewhere | None] = lambda _rows: None,
     ) -> None:
-        jobs = background.jobs
+        jobs, caller, dialects = background.jobs, serving.caller, serving.dialects
         self._clock = clock
         self._keep_deliveries_s = settings.webhooks.keep_days * _DAY_S
         self._webhook_rows = webhook_rows = PostgresWebhookRows(store)
@@ -144,9 +140,13 @@ class Resources:
         self._batches = Batches(batch_rows, self.files, jobs, outbox, endpoints)
         lines = WorkLimits(at_once=settings.batches.concurrency, max_line_bytes=settings.server.max_body_bytes)
         self._events = JobEvents(jobs)
-        searching = FileSearch(self.vector_stores.search, codec, partial(_does_tools, router))
+        searching = FileSearch(self.vector_stores.search, codec, partial(_does_tools, serving.router))
         self._responses = ResponsesResource(
-            responses, pipeline, router, max_body_bytes=settings.server.max_body_bytes, files=searching
+            responses,
+            serving.pipeline,
+            serving.router,
+            max_body_bytes=settings.server.max_body_bytes,
+            files=searching,
         )
         self.routes: list[Resource] = [
             self._events,

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from tenfold.core.call import Call
 
+Tap = Callable[[list[Call]], None]
+
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.02  # a batch costs about 10 us a call: at 5,000 calls a second it holds the loop for 1 ms
@@ -14,9 +16,12 @@ FLUSH_S = 0.02  # a batch costs about 10 us a call: at 5,000 calls a second it h
 class CallFeed:
     """The pipeline's OutcomeSink. `taps` get each batch in turn."""
 
-    def __init__(self, taps: list[Callable[[list[Call]], None]]) -> None:
+    def __init__(self, taps: list[Tap]) -> None:
         self._taps = taps
         self._calls: list[Call] = []
+
+    def add(self, tap: Tap) -> None:
+        self._taps.append(tap)
 
     def record(self, call: Call) -> None:
         call.body = b""  # nothing after this needs it, and a batch of large bodies would
