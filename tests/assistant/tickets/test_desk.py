@@ -273,6 +273,8 @@ async def test_lists_are_paged_and_refuse_what_is_no_cursor() -> None:
     assert {ticket.name for ticket in (*first.items, *rest.items)} == names
     assert (len(first.items), rest.cursor) == (2, None)
     with pytest.raises(InvalidRequest):
+        await it.support.list(it.who, end_user="a\0b")
+    with pytest.raises(InvalidRequest):
         await it.support.list(it.who, cursor="x")
     with pytest.raises(InvalidRequest):
         await it.support.list(it.who, limit=0)

@@ -171,8 +171,9 @@ class SupportDesk:
         states: list[State] = [one for one in STATES if one == state]
         if state is not None and not states:
             raise InvalidRequest(f"A ticket is {', '.join(STATES[:-1])} or {STATES[-1]}.", param="state")
+        asked_by = a_label(end_user, "end_user")
         found = await self._rows.page(
-            principal.tenant_id, states=states, end_user=end_user, before=before, limit=limit + 1
+            principal.tenant_id, states=states, end_user=asked_by, before=before, limit=limit + 1
         )
         return page_of(found, limit)
 
