@@ -137,6 +137,8 @@ async def test_a_form_cut_anywhere_is_the_same(shop: Shop) -> None:
         (form(b"x", purpose="x" * 2000), "purpose"),
         (form(b"x", **expiring(seconds="3600")), "expires_after[anchor]"),
         (form(b"x", **expiring(anchor="created_at", seconds="1")), "expires_after[seconds]"),
+        (form(b"x", **expiring(anchor="created_at", seconds="000000003600" + "9" * 100)), "expires_after[seconds]"),
+        (form(b"x", **expiring(anchor="created_at", seconds="٣٦٠٠")), "expires_after[seconds]"),
         (part('name="file"; filename="a"', b"x") * 2 + b"--b0undary--\r\n", "file"),
         (part('filename="a"', b"x") + b"--b0undary--\r\n", None),
         (form(b"x", purpose="batch")[:-20], None),

@@ -180,7 +180,8 @@ def keep_s_of(purpose: str, anchor: str | None, seconds: str | None) -> float | 
         return BATCH_KEEP_S if purpose == BATCH else None
     if anchor != "created_at":
         raise InvalidRequest("`expires_after[anchor]` is `created_at`.", param="expires_after[anchor]")
-    if seconds is None or not seconds.isdecimal() or not LEAST_KEEP_S <= int(seconds[:12]) <= MOST_KEEP_S:
+    is_number = seconds is not None and len(seconds) <= 12 and seconds.isascii() and seconds.isdigit()
+    if seconds is None or not is_number or not LEAST_KEEP_S <= int(seconds) <= MOST_KEEP_S:
         raise InvalidRequest(
             f"`expires_after[seconds]` is a whole number from {LEAST_KEEP_S} to {MOST_KEEP_S}.",
             param="expires_after[seconds]",
