@@ -55,8 +55,9 @@ def test_models_are_listed_as_either_vendor_does() -> None:
     before = json.decode(list_models("anthropic", ["a", "b", "c"], "limit=1&before_id=c"))
     assert [model["id"] for model in before["data"]] == ["b"]
     assert json.decode(show_model("anthropic", "a"))["type"] == "model"
-    with pytest.raises(InvalidRequest):
-        list_models("anthropic", ["a"], "limit=0")
+    for limit in ("0", "1001", "%C2%B2", "9" * 2_000, "-1"):
+        with pytest.raises(InvalidRequest):
+            list_models("anthropic", ["a"], f"limit={limit}")
 
 
 AsgiMessage = MutableMapping[str, Any]

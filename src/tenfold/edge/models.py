@@ -1,26 +1,25 @@
 """The model list in the shape of either vendor's API. The ids are the names clients use here."""
 
 from typing import Any
-from urllib.parse import parse_qs
 
 from msgspec import json
 
 from tenfold.core.errors import InvalidRequest
+from tenfold.edge.lists import number_of, query_of
 
 _EPOCH = "1970-01-01T00:00:00Z"  # what the APIs give for an unknown date of release
-_MAX_PAGE = 1000
+_DEFAULT_PAGE, _MAX_PAGE = 20, 1000
 
 
 def list_models(dialect: str, models: list[str], query: str) -> bytes:
     """All models (OpenAI), or a page of them (Anthropic: limit, after_id, before_id). Raises InvalidRequest."""
     if dialect != "anthropic":
         return json.encode({"object": "list", "data": [_openai(model) for model in models]})
-    options = parse_qs(query)
-    limit_text = options.get("limit", ["20"])[-1]
-    if not limit_text.isdigit() or not 1 <= int(limit_text) <= _MAX_PAGE:
+    options = query_of(query)
+    limit = number_of(options, "limit", _DEFAULT_PAGE)
+    if not 1 <= limit <= _MAX_PAGE:
         raise InvalidRequest(f"limit: must be between 1 and {_MAX_PAGE}", param="limit")
-    limit = int(limit_text)
-    after, before = options.get("after_id", [None])[-1], options.get("before_id", [None])[-1]
+    after, before = options.get("after_id"), options.get("before_id")
     if after is not None:
         rest = [model for model in models if model > after]
     elif before is not None:
