@@ -253,6 +253,26 @@ async def test_lists_go_page_by_page(shop: Shop) -> None:
             assert (await shop.get(f"?{query}")).status == 400
 
 
+async def test_a_list_does_not_end_at_a_file_that_was_taken_out(shop: Shop) -> None:
+    store = await shop.made()
+    files = [await shop.uploaded() for _ in range(3)]
+    for file in files:
+        await shop.post(f"/{store}/files", file_id=file)
+    await shop.delete(f"/{store}/files/{files[1]}")
+    for param in ("after", "before"):
+        reply = await shop.get(f"/{store}/files?order=asc&{param}={files[1]}")
+        assert (reply.status, reply.json()["error"]["param"]) == (400, param)
+    assert (await shop.get(f"/{store}/files?order=asc&after={files[2]}")).json()["data"] == []
+
+
+async def test_a_store_without_files_is_not_made_with_chunks_that_no_file_may_have(shop: Shop) -> None:
+    static = {"type": "static", "static": {"max_chunk_size_tokens": 10**25, "chunk_overlap_tokens": 0}}
+    reply = await shop.post(chunking_strategy=static)
+    assert reply.status == 400
+    assert reply.json()["error"]["param"] == "chunking_strategy.static.max_chunk_size_tokens"
+    assert (await shop.get("")).json()["data"] == []
+
+
 async def test_another_tenant_sees_nothing(shop: Shop) -> None:
     store, file = await shop.made(), await shop.uploaded()
     batch = (await shop.post(f"/{store}/file_batches", file_ids=[file])).json()["id"]

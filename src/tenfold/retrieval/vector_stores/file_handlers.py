@@ -16,7 +16,7 @@ from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.inputs import one_of
 from tenfold.core.principal import Principal
 from tenfold.inference.files.handlers import Files
-from tenfold.inference.files.types import file_id
+from tenfold.inference.files.types import file_id, file_name
 from tenfold.jobs.ports import Jobs
 from tenfold.jobs.types import NewJob
 from tenfold.retrieval.types import Chunking
@@ -39,6 +39,7 @@ from tenfold.retrieval.vector_stores.types import (
     FileBatch,
     FileText,
     NewFile,
+    Place,
     StoreFile,
     StoreFilePage,
     StoreLimits,
@@ -167,6 +168,8 @@ class StoreFiles:
         of_status = None if status is None else one_of(status, FILE_STATUSES, "filter")
         place = place_of(file_id, after=after, before=before, order=order, limit=limit)
         files = await self._rows.page_files(tenant_id, found.id, one_more(place), status=of_status, batch_id=of_batch)
+        if not files:
+            await self._check_place(found, place)
         items, has_more = page_of(files, place)
         return StoreFilePage(items=items, has_more=has_more)
 
@@ -246,6 +249,20 @@ class StoreFiles:
         if store.expired:
             raise expired(store)
         return store
+
+    async def _check_place(self, store: VectorStore, place: Place) -> None:
+        """A page that begins or ends at a file that was taken out is empty: nobody is to take that for the end of the
+        list. Raises InvalidRequest."""
+        ends = {"after": place.after, "before": place.before}
+        asked = {param: each for param, each in ends.items() if each is not None}
+        there = await self._rows.files(store.tenant_id, store.id, asked.values()) if asked else {}
+        for param, each in asked.items():
+            if each not in there:
+                raise InvalidRequest(
+                    f"`{param}`: there is no file '{file_name(each)}' in the vector store (any more). List from the"
+                    " beginning.",
+                    param=param,
+                )
 
     async def _batch(self, store: VectorStore, name: str) -> FileBatch:
         known = batch_id_of(name)

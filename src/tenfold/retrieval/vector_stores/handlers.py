@@ -10,7 +10,7 @@ from tenfold.core.errors import Conflict, InvalidRequest
 from tenfold.core.ids import TenantId, uuid7
 from tenfold.core.principal import Principal
 from tenfold.retrieval.types import Chunking
-from tenfold.retrieval.vector_stores.file_handlers import StoreFiles
+from tenfold.retrieval.vector_stores.file_handlers import StoreFiles, check_chunking
 from tenfold.retrieval.vector_stores.naming import expired, no_store, one_more, page_of, place_of
 from tenfold.retrieval.vector_stores.ports import Shelf, VectorStoreRows
 from tenfold.retrieval.vector_stores.types import (
@@ -61,6 +61,7 @@ class VectorStores:
         """With these files (public ids), which are read in the background. Raises InvalidRequest (the
         tenant has too many stores as well), NotFound (no such file), RateLimited, Overloaded, StoreUnavailable."""
         _check(title=title, description=description, metadata=metadata or {}, expires_days=expires_days)
+        check_chunking(chunking)
         if len(file_ids) > MAX_CREATE_FILES:
             raise InvalidRequest(
                 f"A store is made with at most {MAX_CREATE_FILES} files. Add more by file batches.", param="file_ids"
