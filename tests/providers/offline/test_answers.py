@@ -72,6 +72,20 @@ def test_without_passages_it_quotes_the_conversation() -> None:
         assert "[1]" not in said
 
 
+def test_a_short_sentence_is_quoted_where_no_longer_one_says_anything_of_it() -> None:
+    for question, text in (
+        ("Where are receipts kept?", "Receipts are kept in Postgres."),
+        ("When does the office open?", "The office opens at nine. It closes at five."),
+        ("What is the voltage?", "Read this page before you begin with the work.\n\n- Voltage: 230 V\n- Weight"),
+    ):
+        found = extract(question, [Passage(title="", text=text)])
+        assert found is not None
+        said = found.extracts[0].sentence
+        assert said in sentences(text)
+        assert f'"{said}"' in answer([Turn(role="user", text=f"{text}\n\n{question}")])
+    assert ask("What is the weight?", [Passage(title="", text="- Weight\n- Voltage")]) == ABSTENTION
+
+
 def test_its_own_answers_are_not_its_sources() -> None:
     said = answer([Turn(role="assistant", text="The office opens at nine."), OPENING])
     assert said == ABOUT

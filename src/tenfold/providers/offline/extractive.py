@@ -21,7 +21,10 @@ _RANK_DISCOUNT = 0.1  # passages come the best first: the second one's sentences
 _WORTH_SAYING = 0.6  # of the best sentence's score
 _MENU_SHARE = 0.3  # of its score that a row of names without function words (a menu, a table of contents) keeps
 _SAME_SHARE = 0.7  # of a sentence's words in the best one, from which on it says nothing new
-_MIN_TERMS = 4  # a shorter sentence is rarely an answer
+_MIN_TERMS = (
+    4  # a shorter sentence is rarely an answer, and is one only where no longer one holds a word of the question
+)
+_FEWEST_TERMS = 2
 
 
 class Extract(Struct, frozen=True, kw_only=True):
@@ -47,7 +50,11 @@ class _Candidate(Struct):
 def extract(question: str, passages: Sequence[Passage], *, limit: int = 2) -> Extraction | None:
     """The best `limit` sentences, the best one's passage first; None when no passage holds a word of the question."""
     wanted = set(terms(question))
-    candidates = _candidates(passages)
+    return _extract(wanted, passages, limit, _MIN_TERMS) or _extract(wanted, passages, limit, _FEWEST_TERMS)
+
+
+def _extract(wanted: set[str], passages: Sequence[Passage], limit: int, fewest: int) -> Extraction | None:
+    candidates = _candidates(passages, fewest)
     if not wanted or not candidates:
         return None
     rarity = _rarity(wanted, candidates)
@@ -65,13 +72,13 @@ def extract(question: str, passages: Sequence[Passage], *, limit: int = 2) -> Ex
     )
 
 
-def _candidates(passages: Sequence[Passage]) -> list[_Candidate]:
+def _candidates(passages: Sequence[Passage], fewest: int) -> list[_Candidate]:
     found = []
     seen: set[str] = set()
     for number, passage in enumerate(passages):
         for position, sentence in enumerate(sentences(passage.text)):
             words = terms(sentence)
-            if len(words) >= _MIN_TERMS and sentence not in seen:
+            if len(words) >= fewest and sentence not in seen:
                 seen.add(sentence)
                 found.append(_Candidate(sentence, number, position, Counter(words)))
     return found
