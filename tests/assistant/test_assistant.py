@@ -211,12 +211,17 @@ make up
 
 - a point
 1. a step
-> a quote with 2 * 3"""
+> a quote with 2 * 3
+
+## On Windows
+
+It does not run."""
 
     (citation,) = cited("[1]", [hit("one", text=text)])
 
     assert citation.excerpt == (
-        "Run make up and wait, see the guide. make up key meaning a one | two a point a step a quote with 2 * 3"
+        "Run make up and wait, see the guide. make up key meaning a one | two a point a step a quote with 2 * 3 "
+        "On Windows: It does not run."
     )
 
 

@@ -61,9 +61,9 @@ async def test_files_that_are_refused_are_named(console: FakeConsole, browser: B
     await browser.open("/knowledge")
     assert "Choose a file first." in (await browser.upload("/knowledge")).text
     assert browser.status == 400
-    page = await browser.upload("/knowledge", ("good.md", MANUAL), ("empty.md", b""))
+    page = await browser.upload("/knowledge", ("good.md", MANUAL), ("empty.md", b""), ("also good.md", MANUAL))
     assert "empty.md: The file is empty." in page.text
-    assert "1 being read" in page.text
+    assert "2 being read" in page.text
     await browser.upload("/knowledge", ("big.md", b"x" * (console.knowledge.max_upload_bytes + 1)))
     assert browser.status == 413
     await browser.open("/knowledge")

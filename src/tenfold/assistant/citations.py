@@ -14,6 +14,7 @@ _LEADING_HEADINGS = re.compile(r"\A(?:\s*#{1,6}[ \t][^\n]*(?:\n|\Z))+")
 _MARKDOWN = (
     (re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE), " "),  # fences
     (re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}[-|: \t]*$", re.MULTILINE), " "),  # the rule below a table's head
+    (re.compile(r"^[ \t]*#{1,6}[ \t]+(.*\w)[ \t]*$(?=\s*\S)", re.MULTILINE), r"\1:"),  # headings of what follows
     (re.compile(r"^[ \t]*(?:#{1,6}|[-*+>]|\d{1,3}[.)])[ \t]+", re.MULTILINE), ""),  # headings, lists, quotes
     (re.compile(r"!?\[([^\[\]]{0,200})\]\([^()\s]{0,500}\)"), r"\1"),  # links
     (re.compile(r"\*\*|__|`|(?<!\\)\|"), ""),  # emphasis, code, columns

@@ -68,8 +68,10 @@ def knowledge_routes(site: Site, knowledge: KnowledgeService) -> APIRouter:
         return see_other("/knowledge")
 
     async def add_all(principal: Principal, files: list[UploadFile]) -> None:
+        """Of several files those that can be are added, and the others named."""
         if not files:
             raise InvalidRequest("Choose a file first.", param="file")
+        refusals: list[InvalidRequest | TooLarge | Conflict] = []
         for file in files:
             name = file.filename or "file"
             try:
@@ -77,7 +79,10 @@ def knowledge_routes(site: Site, knowledge: KnowledgeService) -> APIRouter:
                     await knowledge.add(principal, name, pieces)
             except (InvalidRequest, TooLarge, Conflict) as refused:
                 refused.message = f"{name}: {refused.message}"
-                raise
+                refusals.append(refused)
+        if refusals:
+            refusals[0].message = " ".join(refused.message for refused in refusals)
+            raise refusals[0]
 
     @routes.post("/knowledge/{file_id}/delete")
     async def delete_file(request: Request, file_id: str) -> Response:
