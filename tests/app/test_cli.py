@@ -218,7 +218,11 @@ def test_an_address_that_is_none_stops_the_start(cut_off: Cli, text: str, said: 
 def test_a_port_in_use_is_told(cut_off: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert "choose another with --port" in cut_off.fails("up", "--port", port, code=FAILED)
+        assert "choose another with TENFOLD_SERVER_PORT or --port" in cut_off.fails("up", "--port", port, code=FAILED)
+
+
+def test_a_file_of_input_that_is_named_without_its_sign_is_told(cut_off: Cli) -> None:
+    assert "A file is named as @FILE" in cut_off("jobs", "submit", "call", "call.json", code=MISUSED).stderr
 
 
 # -- checks ----------------------------------------------------------------------------------

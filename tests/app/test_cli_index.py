@@ -94,6 +94,14 @@ def test_another_embedder_takes_over(filled: Cli) -> None:
     assert "searched by words and vectors of offline:2" in filled("index", "status").stdout
 
 
+def test_one_document_is_told_as_one(cli: Cli, database: str) -> None:
+    async def fill(library: Library, tenant_id: TenantId) -> None:
+        await library.ingest(tenant_id, "faq", [SourceDocument(id="p", text="The only page.")])
+
+    in_library(database, fill)
+    assert cli("index", "status").stdout == "faq: 1 document, 1 chunk, no vectors\n"
+
+
 def test_a_rebuild_tells_that_the_index_is_equal_and_in_what_it_is_not(filled: Cli, database: str) -> None:
     filled("index", "embed")
     said = filled("index", "rebuild", "--kb", "manual").stdout

@@ -78,7 +78,8 @@ def index_embed(settings: "Settings", slug: str, names: tuple[str, ...], as_json
             filled = await embed_missing(desk.store, tenant_id, kb, desk.embedders)
             anew = await reembed(desk.store, tenant_id, kb, desk.embedders, _progress(kb))
             made[kb] = (filled or 0) + anew
-        show({"made": made}, as_json, table([f"{kb}: {count} vectors made" for kb, count in made.items()], None))
+        lines = [f"{kb}: {_counted(count, 'vector')} made" for kb, count in made.items()]
+        show({"made": made}, as_json, table(lines, None))
 
     _at_index(settings, slug, work)
 
@@ -165,10 +166,15 @@ def _progress(kb: str) -> "Progress":
 
 
 def _words(status: "IndexStatus") -> str:
-    line = f"{status.kb}: {status.documents} documents, {status.chunks} chunks, {_state(status)}"
+    documents, chunks = _counted(status.documents, "document"), _counted(status.chunks, "chunk")
+    line = f"{status.kb}: {documents}, {chunks}, {_state(status)}"
     if status.without_text:
-        line += f", {status.without_text} documents whose text was not kept"
+        line += f", {_counted(status.without_text, 'document')} whose text was not kept"
     return line + (f", {status.discarded} old sets to delete" if status.discarded else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _state(status: "IndexStatus") -> str:

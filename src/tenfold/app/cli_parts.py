@@ -101,7 +101,8 @@ def read_json(given: str) -> Any:
     except OSError as error:
         raise click.UsageError(f"INPUT: {error}") from None
     except (DecodeError, ValueError) as error:
-        raise click.UsageError(f"INPUT is no JSON: {error}") from None
+        hint = "" if given == "-" or given.startswith("@") else " A file is named as @FILE, standard input as -."
+        raise click.UsageError(f"INPUT is no JSON: {error}.{hint}") from None
 
 
 def at_desk(settings: "Settings", slug: str, work: Callable[["Desk", "Principal"], Awaitable[None]]) -> None:

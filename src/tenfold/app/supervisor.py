@@ -38,7 +38,8 @@ def listen(host: str, port: int, *, shared: bool) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(
-            error.errno, f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port"
+            error.errno,
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with TENFOLD_SERVER_PORT or --port",
         ) from None
     return listener
 

@@ -238,7 +238,7 @@ async def test_without_tls_goes_only_what_is_allowed() -> None:
         guard = EgressGuard(allow=LOOPBACK, look_up=Names(["93.184.215.14"], ["127.0.0.1"]))
         client = GuardedClient(guard)
         url = f"http://hooks.example:{server.port}/"
-        with pytest.raises(UpstreamUnavailable, match="without TLS"):
+        with pytest.raises(UpstreamUnavailable, match="without TLS: use https"):
             await post(client, url)
         assert (await post(client, url)).body == b"ok"
     with pytest.raises(InvalidRequest, match="https"):

@@ -14,6 +14,7 @@ from cronsim import CronSim, CronSimError
 from tenfold.core.errors import InvalidRequest
 
 MAX_EXPRESSION = 200
+_FIELDS = "minute, hour, day of month, month, day of week"
 _NO_PLACES = frozenset({"localtime", "Factory"})  # of this machine, of none
 _WORDS = {
     "@hourly": "0 * * * *",
@@ -34,13 +35,13 @@ class Cron:
         if len(expression) > MAX_EXPRESSION or len(self._expression.split()) != 5:
             words = ", ".join(_WORDS)
             raise InvalidRequest(
-                f"cron: five fields are needed (minute, hour, day of month, month, day of week), or one of {words}.",
+                f"cron: five fields are needed ({_FIELDS}), or one of {words}.",
                 param="cron",
             )
         try:
             CronSim(self._expression, datetime.now(UTC))
         except CronSimError as error:
-            raise InvalidRequest(f"cron: {error}.", param="cron") from None
+            raise InvalidRequest(f"cron: {error}. The fields are {_FIELDS}.", param="cron") from None
 
     def after(self, at: datetime) -> Iterator[datetime]:
         """The ticks after this moment, each later than the one before; none where there will never be any."""

@@ -150,7 +150,7 @@ class EgressGuard:
 
     def _nowhere(self, origin: Origin) -> str:
         if origin.scheme == "http" and not self._allow_http:
-            return f"{origin.host} leads to no address that may be called without TLS"
+            return f"{origin.host} leads to no address that may be called without TLS: use https"
         if not _is_usual_port(origin):
             return f"{origin.host} leads to no address that may be called at port {origin.port}"
         return f"{origin.host} leads to no public address"
