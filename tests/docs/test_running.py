@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, Block, blocks, name
+from tests.docs.pages import PAGES, README, Block, blocks, name
 from tests.support.tenfold_process import TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer
 
@@ -46,6 +46,8 @@ def test_python_examples_run(page: Path, tenfold: TenfoldProcess) -> None:
     sources = [(str(block), as_here(block, tenfold)) for block in marked("python")[page]]
     done = run([sys.executable, "-c", _EACH.format(sources=sources)], tenfold)
     assert done.returncode == 0, done.stdout + done.stderr
+    if page == README:  # the first thing that anybody sees: the offline model answers the question
+        assert done.stdout.count('"Receipts are kept in Postgres."') == 2
 
 
 @pytest.mark.parametrize("page", marked("sh"), ids=name)
