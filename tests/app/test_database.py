@@ -55,3 +55,18 @@ async def test_a_command_has_a_migrated_database_for_its_time(tmp_path: Path, da
         await store.ping()
     with pytest.raises(Exception, match="pool is clos"):
         await store.ping()
+
+
+@pytest.mark.parametrize("made", [False, True])
+async def test_a_command_that_makes_a_new_home_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, made: bool
+) -> None:
+    async def away(_: database.Database) -> str:
+        raise StoreUnavailable("Not this time.")
+
+    monkeypatch.setattr(database.Database, "start", away)
+    home = tmp_path if made else tmp_path / "elsewhere"
+    with pytest.raises(StoreUnavailable):
+        async with open_database(load(None, home, {})):
+            pass
+    assert ("named by --home" in caplog.text) is not made

@@ -45,6 +45,8 @@ class Database:
 async def open_database(settings: Settings, *, migrated: bool = True) -> AsyncIterator[tuple[Database, Store]]:
     """For a command: the database for as long as the block runs. Raises StoreUnavailable."""
     database = Database(settings)
+    if database.embedded is not None and not settings.home.exists():
+        logger.warning("There is no Tenfold in %s yet: it is made. Another one is named by --home.", settings.home)
     await database.start()
     try:
         if migrated:

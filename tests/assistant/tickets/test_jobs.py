@@ -7,7 +7,7 @@ import pytest
 from msgspec import json, structs
 
 from tenfold.assistant.handing_off import HandOffRules
-from tenfold.assistant.tickets.answering import AnswerQuestion
+from tenfold.assistant.tickets.answering import ASKED, AnswerQuestion
 from tenfold.assistant.tickets.telling import Notices
 from tenfold.assistant.tickets.types import KIND, KIND_DEAD, KIND_MAIL, Opened
 from tenfold.assistant.types import AnswerEnd, AskEvent
@@ -16,7 +16,7 @@ from tenfold.core.ids import uuid7
 from tenfold.jobs.context import Context
 from tenfold.jobs.types import NewJob, Result, Work
 from tenfold.webhooks.types import KIND as WEBHOOK
-from tests.assistant.tickets.parts import Desk, desk
+from tests.assistant.tickets.parts import KEYS, Desk, desk
 
 QUESTION = "How do I reset a key?"
 
@@ -104,6 +104,15 @@ async def test_what_the_documents_do_not_answer_is_a_persons() -> None:
     thread = await it.answered()
     assert (thread.ticket.state, thread.ticket.hand_off) == ("handed_off", "abstained")
     assert it.told() == ["support.answered", "support.handed_off"]
+
+
+async def test_who_asks_for_a_person_is_told_of_one() -> None:
+    it = desk(hits=(structs.replace(KEYS, relevance=0.1),))
+    thread = await it.answered("I want to speak to a person")
+    assert (thread.ticket.state, thread.ticket.hand_off) == ("handed_off", "asked")
+    answer = thread.messages[-1].answer
+    assert answer is not None
+    assert (answer.outcome, answer.notice, answer.nearest) == ("abstained", ASKED, [])
 
 
 async def test_nothing_is_handed_over_that_the_operator_does_not_want() -> None:

@@ -37,6 +37,8 @@ from tenfold.jobs.types import NewJob, Result
 
 logger = logging.getLogger(__name__)
 
+ASKED = "A person was asked for, and will answer."
+
 _PATIENCE = 3  # attempts that end without a model, before the search result is the answer
 _questions = json.Decoder(Question)
 
@@ -68,6 +70,7 @@ class AnswerQuestion:
             text, end = await self._answered(job, thread, asked)
             if _may_wait(end, work.job.attempts):
                 raise UpstreamUnavailable("No model answered the question.")
+            end = _told_of_a_person(end)
             said = Message(id=uuid7(), role="assistant", text=text, at=_now(), answer=end, answers=asked.id)
             thread = await self._rows.answer(tenant_id, asked.ticket_id, said, hand_off=end.hand_off)
         answer = None if thread is None else thread.answer_to(asked.id)
@@ -145,6 +148,13 @@ async def _whole(events: AsyncGenerator[AskEvent, None]) -> tuple[str, AnswerEnd
                 return "".join(pieces), event
             pieces.append(event.text)
     raise AssertionError("an answer ends with AnswerEnd")
+
+
+def _told_of_a_person(end: AnswerEnd) -> AnswerEnd:
+    """Whoever asks for a person wants to know of that, and not that documents say nothing of it."""
+    if end.hand_off == "asked" and end.outcome == "abstained":
+        return structs.replace(end, notice=ASKED, nearest=[])
+    return end
 
 
 def _may_wait(end: AnswerEnd, attempts: int) -> bool:
