@@ -145,6 +145,17 @@ async def test_a_publishable_key_reaches_its_own_ticket_and_no_desk(
         assert (await api.get(path, headers=headers | token)).status_code == 403
 
 
+async def test_whoever_copied_a_publishable_key_is_slowed_down(console: FakeConsole, api: httpx.AsyncClient) -> None:
+    copied, ours = await bearer(console, "support"), await bearer(console, "inference")
+    for _ in range(200):
+        response = await api.post(TICKETS, json=QUESTION, headers=copied)
+        if response.status_code != 202:
+            break
+    assert (response.status_code, problem_of(response)["code"]) == (429, "rate_limit_exceeded")
+    assert int(response.headers["retry-after"]) >= 1
+    await asked(api, ours)
+
+
 async def test_another_tenants_ticket_is_a_missing_one(console: FakeConsole, api: httpx.AsyncClient) -> None:
     ticket = await with_answer(console, api, await bearer(console, "inference"))
     other = await bearer(console, "inference", slug="other")

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tenfold.console.widget import Slow
+from tenfold.console.slowing import Slow
 from tenfold.core.clock import FakeClock
 from tenfold.core.errors import RateLimited
 from tests.console.browser import Browser, Page

@@ -40,6 +40,7 @@ from tenfold.console.security import MAX_BODY_BYTES, SafeReplies
 from tenfold.console.services import ConsoleServices
 from tenfold.console.site import Site, new_site
 from tenfold.console.slo_api import slo_api_routes
+from tenfold.console.slowing import Slow
 from tenfold.console.status import status_routes
 from tenfold.console.support import support_routes
 from tenfold.console.support_api import support_api_routes
@@ -48,6 +49,7 @@ from tenfold.console.usage import usage_routes
 from tenfold.console.views import ErrorPage
 from tenfold.console.webhooks_api import webhook_api_routes
 from tenfold.console.widget import widget_routes
+from tenfold.core.clock import SystemClock
 from tenfold.core.errors import TenfoldError
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
@@ -72,8 +74,9 @@ def create_console(services: ConsoleServices, reports: ReportService | None = No
         larger["/knowledge"] = services.knowledge.max_upload_bytes + MAX_BODY_BYTES
     if services.support is not None:
         app.include_router(support_routes(site, services.support))
-        app.include_router(widget_routes(site, services.support))
-        app.include_router(support_api_routes(services, services.support))
+        slow = Slow(SystemClock())
+        app.include_router(widget_routes(site, services.support, slow))
+        app.include_router(support_api_routes(services, services.support, slow))
     if services.precompute is not None:
         app.include_router(precompute_api_routes(services, services.precompute))
     if services.money is not None:

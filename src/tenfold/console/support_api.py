@@ -16,6 +16,7 @@ from tenfold.assistant.types import AnswerEnd, Citation
 from tenfold.console.api import Source
 from tenfold.console.api_parts import CONFLICT, MISSING, PROBLEMS, Body, PageSize, bearer
 from tenfold.console.services import ConsoleServices
+from tenfold.console.slowing import Slow
 from tenfold.core.headers import still_holds
 from tenfold.core.money import format_usd
 from tenfold.core.principal import SCOPE_INFERENCE, Principal
@@ -123,7 +124,7 @@ class QueuePage(SupportTicketsPage):
     claimed: int = Field(description="Tickets that a person has.")
 
 
-def support_api_routes(services: ConsoleServices, support: Support) -> APIRouter:
+def support_api_routes(services: ConsoleServices, support: Support, slow: Slow) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/support", responses=PROBLEMS, tags=["support"])
     caller = Annotated[Principal, Depends(bearer(services))]
 
@@ -138,6 +139,8 @@ def support_api_routes(services: ConsoleServices, support: Support) -> APIRouter
         ] = None,
     ) -> OpenedBody:
         """At once: the ticket, which the assistant answers in the background; look again after `Retry-After`."""
+        if SCOPE_INFERENCE not in who.scopes:
+            slow.ask("", body.ticket or "", str(who.key_id))  # no address: it may be that of a site's own server
         opened = await support.ask(
             who,
             body.question,

@@ -6,60 +6,28 @@ carries, in the fields of the forms. It works without a script inside of the fra
 """
 
 from collections import OrderedDict
-from ipaddress import ip_address
 
 from fastapi import APIRouter
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tenfold.access.throttle import Throttle
 from tenfold.access.types import ApiKey
 from tenfold.assistant.tickets.ports import Support
 from tenfold.assistant.tickets.types import OF_PEOPLE, Thread
 from tenfold.console.security import embeddable, same_origin
 from tenfold.console.services import KeyCheck
 from tenfold.console.site import Site
+from tenfold.console.slowing import Slow
 from tenfold.console.support_views import WidgetPage, message_views
 from tenfold.console.views import FormError
 from tenfold.console.visitors import client_of, form_fields
-from tenfold.core.clock import Clock, SystemClock
 from tenfold.core.errors import Conflict, InvalidRequest, NotFound, PermissionDenied, RateLimited
 from tenfold.core.ids import KeyId, TenantId
 from tenfold.core.principal import SCOPE_SUPPORT, Principal
 
 SCRIPT = "widget.js"
 MAX_KEYS = 1_000  # remembered
-
-
-class Slow:
-    """How often may be asked, in this process: from a public address (another one is a proxy's, and all visitors have
-    it), in a ticket, and with a key; and how often a page that waits may look, which it does once a second."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._of_address = Throttle(clock, burst=10, interval_s=6.0)
-        self._of_ticket = Throttle(clock, burst=10, interval_s=6.0)
-        self._of_key = Throttle(clock, burst=60, interval_s=1.0)
-        self._looks = Throttle(clock, burst=60, interval_s=0.5)
-
-    def ask(self, address: str, ticket: str, key: str) -> None:
-        """Raises RateLimited."""
-        if _is_public(address):
-            self._of_address.take(address)
-        if ticket:
-            self._of_ticket.take(ticket)
-        self._of_key.take(key)
-
-    def look(self, who: str) -> None:
-        """Raises RateLimited."""
-        self._looks.take(who)
-
-
-def _is_public(address: str) -> bool:
-    try:
-        return ip_address(address).is_global
-    except ValueError:
-        return False
 
 
 class _Opened(Struct, frozen=True, kw_only=True):
@@ -72,10 +40,8 @@ class _Opened(Struct, frozen=True, kw_only=True):
     token: str = ""
 
 
-def widget_routes(site: Site, support: Support, clock: Clock | None = None) -> APIRouter:
+def widget_routes(site: Site, support: Support, slow: Slow) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
-    clock = clock or SystemClock()
-    slow = Slow(clock)
     keys: OrderedDict[KeyId, ApiKey] = OrderedDict()
 
     @routes.get(f"/{SCRIPT}")
