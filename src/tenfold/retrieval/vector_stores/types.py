@@ -42,7 +42,7 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     max_stores: int = 1_000
     max_files: int = 10_000  # of a store
     max_bytes: int = 1024 * 1024 * 1024  # text of all stores together
-    max_file_bytes: int = 100 * 1024 * 1024  # of a file that is to be read
+    max_file_bytes: int = 64 * 1024 * 1024  # of a file that is to be read
 
 
 class FileCounts(Struct, frozen=True, kw_only=True):
