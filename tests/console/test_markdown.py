@@ -107,6 +107,17 @@ def test_the_start_page_comes_first_and_an_empty_folder_has_none(tmp_path: Path)
     assert documentation.page("missing") is None
 
 
+def test_pages_come_in_the_order_in_which_the_start_page_names_them(tmp_path: Path) -> None:
+    for folder in ("decisions", "guides"):
+        (tmp_path / folder).mkdir()
+    for slug in ("about", "zoo", "decisions/1", "guides/a", "guides/b", "guides/c"):
+        (tmp_path / f"{slug}.md").write_text(f"# {slug}\n")
+    (tmp_path / "index.md").write_text("# Start\n[z](zoo.md) [b](guides/b.md#x) [a](guides/a.md) [1](decisions/1.md)\n")
+
+    slugs = [entry.slug for entry in MarkdownDocumentation(tmp_path).entries()]
+    assert slugs == ["index", "zoo", "about", "guides/b", "guides/a", "guides/c", "decisions/1"]
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_a_place_in_a_file_leads_to_the_heading_above_it(line_end: str, tmp_path: Path) -> None:
     lines = ["before", "", "# Title", "", "text", "", "```", "# not a heading", "```", "", "## Part", "", "more"]

@@ -158,6 +158,9 @@ async def test_no_page_of_support_scrolls_sideways(width: int, site: Site, tmp_p
     console = site.console
     keys: list[str] = []
 
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"The pump starts by itself."
+
     def begin() -> None:
         chrome.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
@@ -186,4 +189,5 @@ async def test_no_page_of_support_scrolls_sideways(width: int, site: Site, tmp_p
         ticket = (await console.support.ask(who, question, email="eva@example.org")).thread.ticket.name
         await answered(console, who, ticket, "", hand_off="abstained")
         key = (await console.keys.create_key(who.tenant_id, "Help", ["support"], origins=[site.url])).secret
+        await console.knowledge.add(who, f"{'manual' * 20}.md", pieces())
         await asyncio.to_thread(look, ticket, key)

@@ -1,18 +1,22 @@
 """The packaged documentation: a folder of Markdown files, each a page, rendered when first read."""
 
+import re
 from importlib.resources.abc import Traversable
 
 from tenfold.console.markdown import Document, document
 from tenfold.console.services import DocEntry, DocPage
 
 START = "index"
+_LINK = re.compile(r"\]\(([\w/.-]+)\.md\b")
 
 
 class MarkdownDocumentation:
-    """`index.md` comes first, then the other files of the folder, then its subfolders. Read once, at the start."""
+    """`index.md` comes first, then the other files of the folder, then its subfolders, each in the order in which
+    `index.md` links to them. Read once, at the start."""
 
     def __init__(self, folder: Traversable) -> None:
-        self._sources = dict(sorted(_sources(folder, ""), key=_reading_order))
+        sources = dict(sorted(_sources(folder, "")))
+        self._sources = {slug: sources[slug] for slug in _in_reading_order(sources)}
         self._documents: dict[str, Document] = {}
         self._entries = [
             DocEntry(slug=slug, title=_first_heading(text) or slug) for slug, text in self._sources.items()
@@ -41,9 +45,20 @@ class MarkdownDocumentation:
         return self._documents.get(slug)
 
 
-def _reading_order(source: tuple[str, str]) -> tuple[bool, bool, str]:
-    slug = source[0]
-    return slug != START, "/" in slug, slug
+def _in_reading_order(sources: dict[str, str]) -> list[str]:
+    """What no link of the start page leads to comes last in its folder."""
+    linked = {slug: place for place, slug in reversed([*enumerate(_LINK.findall(sources.get(START, "")))])}
+    places = {slug: linked.get(slug, len(linked)) for slug in sources}
+    folders: dict[str, int] = {}
+    for slug in sources:
+        folder = slug.rpartition("/")[0]
+        folders[folder] = min(places[slug], folders.get(folder, places[slug]))
+
+    def order(slug: str) -> tuple[bool, bool, int, str, int, str]:
+        folder = slug.rpartition("/")[0]
+        return slug != START, folder != "", folders[folder], folder, places[slug], slug
+
+    return sorted(sources, key=order)
 
 
 def _sources(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
