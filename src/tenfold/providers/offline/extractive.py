@@ -21,10 +21,8 @@ _RANK_DISCOUNT = 0.1  # passages come the best first: the second one's sentences
 _WORTH_SAYING = 0.6  # of the best sentence's score
 _MENU_SHARE = 0.3  # of its score that a row of names without function words (a menu, a table of contents) keeps
 _SAME_SHARE = 0.7  # of a sentence's words in the best one, from which on it says nothing new
-_MIN_TERMS = (
-    4  # a shorter sentence is rarely an answer, and is one only where no longer one holds a word of the question
-)
-_FEWEST_TERMS = 2
+# A shorter sentence is rarely an answer: one of the fewest only where no longer one holds a word of the question.
+_MIN_TERMS, _FEWEST_TERMS = 4, 2
 
 
 class Extract(Struct, frozen=True, kw_only=True):
