@@ -1,5 +1,6 @@
 """Bodies of requests for vector stores, as OpenAI documents them. Pure."""
 
+import re
 from typing import Any, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, ValidationError, convert, structs
@@ -9,6 +10,8 @@ from tenfold.core.json_guard import load_json
 from tenfold.retrieval.types import Chunking, Scalar
 
 _Asked = TypeVar("_Asked", bound=Struct)
+
+_FIELD_AT_FAULT = re.compile(r"Object (missing required|contains unknown) field `(.+)`", re.DOTALL)
 
 
 class _Static(Struct, forbid_unknown_fields=True):
@@ -80,7 +83,11 @@ def read(body: bytes, kind: type[_Asked]) -> _Asked:
         return convert(load_json(body or b"{}"), kind)
     except ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
-        raise InvalidRequest(f"{what}.", param=where.strip("`.").removesuffix("[...]") or None) from None
+        param = where.strip("`.").removesuffix("[...]")
+        if at_fault := _FIELD_AT_FAULT.fullmatch(what):
+            param = f"{param}.{at_fault[2][:80]}".lstrip(".")
+            what = f"{'Unknown' if 'unknown' in at_fault[1] else 'Missing required'} parameter: '{param}'"
+        raise InvalidRequest(f"{what}.", param=param or None) from None
 
 
 def chunking_of(asked: ChunkingStrategy | None) -> Chunking | None:
