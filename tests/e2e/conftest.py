@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tenfold_fixtures import tenfold, upstream
+from tests.support.tenfold_fixtures import one_trust_store, tenfold, upstream
 
-__all__ = ["tenfold", "upstream"]
+__all__ = ["one_trust_store", "tenfold", "upstream"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

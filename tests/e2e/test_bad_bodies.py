@@ -20,11 +20,11 @@ MAX_BODY = 20 * 1024 * 1024
 
 @pytest.fixture(autouse=True)
 def _nothing_reaches_a_provider(tenfold: TenfoldProcess, upstream: UpstreamServer) -> Iterator[None]:
-    logged = len(tenfold.log_lines())
+    logged = tenfold.log_end()
     with upstream.recording() as seen:
         yield
     assert [request.body for request in seen] == []
-    assert [line for line in tenfold.log_lines()[logged:] if line["level"] == "error"] == []
+    assert [line for line in tenfold.log_lines(after=logged) if line["level"] == "error"] == []
     assert tenfold.is_ready()
 
 

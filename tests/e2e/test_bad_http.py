@@ -18,9 +18,9 @@ HEAD = b"GET /livez HTTP/1.1\r\nHost: tenfold.test\r\n"
 
 @pytest.fixture(autouse=True)
 def _no_errors_of_ours(tenfold: TenfoldProcess) -> Iterator[None]:
-    logged = len(tenfold.log_lines())
+    logged = tenfold.log_end()
     yield
-    assert [line for line in tenfold.log_lines()[logged:] if line["level"] == "error"] == []
+    assert [line for line in tenfold.log_lines(after=logged) if line["level"] == "error"] == []
     assert tenfold.is_ready()
 
 

@@ -10,10 +10,10 @@ import pytest_asyncio
 from pytest_asyncio import is_async_test
 
 from tests.sdk.langchain_base import close_forgotten_clients
-from tests.support.tenfold_fixtures import tenfold, upstream
+from tests.support.tenfold_fixtures import one_trust_store, tenfold, upstream
 from tests.support.tenfold_process import TenfoldProcess
 
-__all__ = ["tenfold", "upstream"]
+__all__ = ["one_trust_store", "tenfold", "upstream"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,7 @@
-"""Session-wide fixtures: the stand-in for the vendors, and a Tenfold in front of it."""
+"""Fixtures of the suites that call a whole Tenfold: the stand-in for the vendors, and a Tenfold in front of it."""
 
+import functools
+import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +35,14 @@ upstream = "gpt-4o-mini"
 provider = "gemini"
 upstream = "gemini-2.5-flash"
 """
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_trust_store() -> Iterator[None]:
+    """Each new HTTP client reads all authorities, which takes 20 to 70 ms; here are thousands, and none speaks TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")

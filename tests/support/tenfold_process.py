@@ -162,13 +162,17 @@ class TenfoldProcess:
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def log_lines(self) -> list[dict[str, Any]]:
-        """Those that are written to their end."""
-        return [json.loads(line) for line in self.log().split("\n")[:-1] if line.startswith("{")]
+    def log_end(self) -> int:
+        """Of its last whole line, in characters."""
+        return self.log().rfind("\n") + 1
+
+    def log_lines(self, *, after: int = 0) -> list[dict[str, Any]]:
+        """Those that are written to their end, after so many characters of the log."""
+        return [json.loads(line) for line in self.log()[after:].split("\n")[:-1] if line.startswith("{")]
 
     def is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=5, verify=False).status_code == 200
         except httpx.TransportError:
             return False
 
