@@ -22,7 +22,8 @@ _WORTH_SAYING = 0.6  # of the best sentence's score
 _MENU_SHARE = 0.3  # of its score that a row of names without function words (a menu, a table of contents) keeps
 _SAME_SHARE = 0.7  # of a sentence's words in the best one, from which on it says nothing new
 # A shorter sentence is rarely an answer: one of the fewest only where no longer one holds a word of the question.
-_MIN_TERMS, _FEWEST_TERMS = 4, 2
+# With 2, 3 or 4 as many gold sections are cited (Claude docs 46 of 60, AWS docs 45 of 62); "It weighs 31 kg." has 3.
+_MIN_TERMS, _FEWEST_TERMS = 3, 2
 
 
 class Extract(Struct, frozen=True, kw_only=True):
