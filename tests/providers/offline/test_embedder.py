@@ -81,6 +81,22 @@ async def test_a_caller_that_gives_up_disturbs_nobody(embedder: OfflineEmbedder)
         await abandoned
 
 
+async def test_a_question_goes_ahead_of_documents_that_wait(embedder: OfflineEmbedder) -> None:
+    done: list[str] = []
+
+    async def embed(name: str, texts: list[str]) -> None:
+        await embedder.embed(texts)
+        done.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(embed(f"document {number}", ["one", "two"]))
+        await asyncio.sleep(0)
+        group.create_task(embed("question", ["What is it?"]))
+    assert done.index("question") <= 1  # behind the one that is under way
+    assert [name for name in done if name != "question"] == [f"document {number}" for number in range(5)]
+
+
 async def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
     weights = tmp_path / "fifo"
     os.mkfifo(weights)  # reading it waits for ever
