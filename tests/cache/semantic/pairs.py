@@ -390,6 +390,22 @@ Is my subscription active? | Is my subscription cancelled?
 Can I get there by train? | Can I get there by bus?
 """
 
+_SIGNS = """
+Set the valve to 40 bar | Set the valve to -40 bar
+Set the valve to 40 bar | Set the valve to −40 bar
+Is it 40 degrees outside? | Is it minus 40 degrees outside?
+What follows a change of 5%? | What follows a change of -5%?
+May I store it at 10 degrees? | May I store it at negative 10 degrees?
+Why do I see a refund of $5? | Why do I see a refund of -$5?
+What is 10^3? | What is 10^-3?
+Why is x=5? | Why is x!=5?
+Is a >= b here? | Is a > b here?
+How far is a 5 k run? | How far is a 5 m run?
+What does 😀 mean? | What does 😡 mean?
+Which form is for ♂ patients? | Which form is for ♀ patients?
+Which hotels have ★★★? | Which hotels have ★★★★?
+"""
+
 DIFFERENT: Mapping[str, list[tuple[str, str]]] = {
     "negation": _pairs(_NEGATION),
     "numbers": _pairs(_NUMBERS),
@@ -400,6 +416,7 @@ DIFFERENT: Mapping[str, list[tuple[str, str]]] = {
     "roles": _pairs(_ROLES),
     "what is asked": _pairs(_ASKED),
     "of all kinds": _pairs(_LATER),
+    "signs and symbols": _pairs(_SIGNS),
 }
 
 PARAPHRASES = _pairs(
@@ -464,5 +481,9 @@ What does EC2 cost? | How much does EC2 cost?
 Who wrote Hamlet? | who was Hamlet written by
 Add a user to my team | How do I add users to my team?
 Remove a user from my team | removing users from my team
+Set the valve to -40 bar | Set the valve to −40 bar
+Set the valve to minus 40 bar | Set the valve to -40 bar
+Is a ≥ b here? | Is a >= b here?
+Thanks 😀 how do I reset my password? | How do I reset my password?
 """
 )

@@ -5,6 +5,7 @@ Read once a question. English only: of another language the numbers and names ar
 
 import re
 from collections import Counter
+from unicodedata import category
 
 from msgspec import Struct
 
@@ -28,8 +29,21 @@ _TOKEN = re.compile(
     r"|[^\W\d_]\+\+|[Cc]#"
     r"|\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th)?(?![\w])"
     r"|\w+(?:['’.-]\w+)*"
-    r"|[%+×*/=<>≤≥^-]"
+    r"|[!<>=]="
+    r"|[%+×*/=<>≤≥≠^-]"
 )
+_MINUS = re.compile(r"(?<![\w)\].%])[-−–](?=[$€£¥₹]?\d)")  # of a number, not between two
+_SIGNS = frozenset(("minus", "negative"))
+_MARKS = {mark: mark for mark in "+*/=<>^"} | {
+    "×": "*",
+    "==": "=",
+    "≤": "<=",
+    "<=": "<=",
+    "≥": ">=",
+    ">=": ">=",
+    "≠": "!=",
+    "!=": "!=",
+}
 _APART = re.compile(r"[^\w]+")
 _NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)(st|nd|rd|th)?$")
 _MEASURE = re.compile(r"(\d[\d,]*(?:\.\d+)?)([a-zµ]+)$")  # 10km, 3pm, 20k
@@ -94,10 +108,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     must: bool
     may: bool
     marks: frozenset[str]  # operators
+    symbols: tuple[str, ...]  # emoji and the like
 
 
 def read(question: str) -> Facts:
     """What `question` states."""
+    question = _MINUS.sub("minus ", question)
     raw = _TOKEN.findall(question)[:_WORDS_PER_QUESTION]
     words = [_OWNED.sub("", token.lower().replace("’", "'")) for token in raw]
     shouted = _is_shouted(raw)
@@ -134,7 +150,8 @@ def read(question: str) -> Facts:
         asks=_asks(words),
         must=bool(_MUST.search(text)),
         may=bool(_MAY.search(text)),
-        marks=frozenset(word for word in words if word in "+×*/=<>≤≥^"),
+        marks=frozenset(_MARKS[word] for word in words if word in _MARKS),
+        symbols=tuple(sorted(letter for letter in question if category(letter) == "So")),
     )
 
 
@@ -211,12 +228,13 @@ def _numbers(words: list[str], raw: list[str]) -> tuple[list[tuple[str, str]], l
                 at += 1
                 continue
         at += 1
+        sign = -1 if _is_negative(words, start) else 1
         text = words[start] if _is_code(words[start], words[start - 1] if start else "") else ""
         if (tail in MULTIPLIERS and tail not in UNITS) or tail == "k":
             value, tail = value * MULTIPLIERS[tail], ""
         while not tail and at < len(words):
             following = words[at]
-            if following in MULTIPLIERS and following not in ("m", "k"):
+            if following in MULTIPLIERS:
                 value *= MULTIPLIERS[following]
             elif (
                 following in NUMBER_WORDS
@@ -239,15 +257,22 @@ def _numbers(words: list[str], raw: list[str]) -> tuple[list[tuple[str, str]], l
             tail = words[at]
             at += 1
         used.update(range(start, at))
+        value *= sign
         if tail in UNITS:
             dimension, factor = UNITS[tail]
             found.append((dimension, f"{value * factor:g}"))
         elif tail in _CLOCK:
             found.append(("clock", f"{value:g}{tail}"))
         else:
-            found.append(("number", text or f"{value:g}"))
+            found.append(("number", f"{'-' if text and sign < 0 else ''}{text or f'{value:g}'}"))
         order.append(found[-1][1])
     return found, order, used
+
+
+def _is_negative(words: list[str], at: int) -> bool:
+    """Whether the number there has a minus before it that does not subtract it from another one."""
+    before = at - 2 if at and words[at - 1] in _CURRENCIES else at - 1
+    return before >= 0 and words[before] in _SIGNS and not (before and words[before - 1][0].isdigit())
 
 
 def _is_code(word: str, before: str) -> bool:

@@ -13,7 +13,7 @@ _SAME_BAG = 0.8  # of the content words shared: from there on their order counts
 
 def objection(asked: Facts, kept: Facts) -> str:
     """Why an answer to `kept` must not serve `asked`; empty when nothing speaks against it. Symmetric."""
-    if asked.text == kept.text and asked.names == kept.names:
+    if asked.text == kept.text and asked.names == kept.names and asked.symbols == kept.symbols:
         return ""
     if asked.numbers != kept.numbers:
         return "number"
@@ -21,6 +21,8 @@ def objection(asked: Facts, kept: Facts) -> str:
         return "order of numbers"
     if asked.marks != kept.marks:
         return "operator"
+    if asked.symbols != kept.symbols and asked.symbols and kept.symbols:  # where one has none, they adorn the other
+        return "symbol"
     if not (asked.names <= kept.spoken and kept.names <= asked.spoken):
         return "name"
     if asked.siblings != kept.siblings and _siblings_differ(asked, kept):
