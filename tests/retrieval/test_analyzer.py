@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenfold.retrieval.analyzer import words
+from tenfold.retrieval.analyzer import names_code, words
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_only_words_and_blanks_come_out(text: str) -> None:
     for word in words(text).split(" "):
         assert len(word) <= 64
         assert not set(word) & set("'\"\\:*&|!()<>\x00\n\t_")
+
+
+def test_a_code_is_a_word_of_letters_and_digits() -> None:
+    assert all(map(names_code, ("What is F3?", "error E42", "the 3D view")))
+    assert not any(map(names_code, ("What is 42?", "the valve", "", "3 or 4")))

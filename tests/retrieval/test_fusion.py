@@ -40,6 +40,13 @@ def test_relevance_is_scaled_to_the_model() -> None:
     assert item.relevance == 0.6
 
 
+def test_what_holds_all_words_of_a_question_with_a_code_is_relevant() -> None:
+    by_words, by_vectors = {1: WordHit(3.0, 1.0), 2: WordHit(2.0, 0.9)}, {1: 0.55, 2: 0.55}
+    relevant = {item.number: item.relevance for item in fuse(by_words, by_vectors, names_code=True)}
+    assert relevant == {1: 1.0, 2: 0.55}
+    assert {item.relevance for item in fuse(by_words, by_vectors)} == {0.55}
+
+
 def test_agreement_beats_one_good_place() -> None:
     by_words = {1: WordHit(9, 1), 2: WordHit(8, 1), 3: WordHit(7, 1)}
     by_vectors = {4: 0.9, 2: 0.8, 3: 0.7}

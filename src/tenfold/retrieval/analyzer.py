@@ -12,6 +12,12 @@ _MAX_WORD_CHARS = 64
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+")
 _APOSTROPHE = re.compile(r"(?<=\w)['’](s\b)?")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
+_CODE = re.compile(r"\b(?=\w*[A-Za-z])(?=\w*\d)\w+\b")
+
+
+def names_code(question: str) -> bool:
+    """Whether a word of letters and digits is in it, such as E42."""
+    return _CODE.search(question) is not None
 
 
 def words(text: str) -> str:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 VECTOR_WEIGHT: Final = 0.25  # where the vectors are trusted
 _FIRST: Final = 10  # passages of each leg that are compared
+_ALL: Final = 0.999  # of the question's weight, told by floats
 _UNTRUSTED, _TRUSTED = 0.1, 0.3  # agreement up to which the vectors weigh nothing, and from which on all they may
 
 
@@ -34,10 +35,15 @@ class Ranked(Struct, frozen=True, kw_only=True):
 
 
 def fuse(
-    by_words: Mapping[int, WordHit], by_vectors: Mapping[int, float], *, unrelated_cosine: float = 0.0
+    by_words: Mapping[int, WordHit],
+    by_vectors: Mapping[int, float],
+    *,
+    unrelated_cosine: float = 0.0,
+    names_code: bool = False,
 ) -> list[Ranked]:
     """Chunks, the best first; ties go to the lower number. `by_vectors` are cosines, and empty when that leg did not
-    run; `unrelated_cosine` is that of two texts with nothing in common."""
+    run; `unrelated_cosine` is that of two texts with nothing in common. `names_code`: the question has a word such as
+    E42 in it, of whose meaning no model knows."""
     weight = VECTOR_WEIGHT * _trust(by_words, by_vectors)
     scores = dict.fromkeys([*by_words, *by_vectors], 0.0)
     best = max((hit.score for hit in by_words.values()), default=0.0)
@@ -50,7 +56,7 @@ def fuse(
         Ranked(
             number=number,
             score=score,
-            relevance=_relevance(by_words.get(number), by_vectors.get(number), unrelated_cosine),
+            relevance=_relevance(by_words.get(number), by_vectors.get(number), unrelated_cosine, names_code),
         )
         for number, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     ]
@@ -66,10 +72,12 @@ def _trust(by_words: Mapping[int, WordHit], by_vectors: Mapping[int, float]) -> 
     return min(1.0, max(0.0, (held / best - _UNTRUSTED) / (_TRUSTED - _UNTRUSTED)))
 
 
-def _relevance(hit: WordHit | None, cosine: float | None, unrelated_cosine: float) -> float:
+def _relevance(hit: WordHit | None, cosine: float | None, unrelated_cosine: float, names_code: bool) -> float:
     """By meaning where it is known, by words otherwise. The two agree well enough for one threshold: of the best
     passages for 160 questions about the documents at hand 98 % reach 0.4, of those for 362 others 1 % by meaning and
-    4 % by words."""
+    4 % by words. Of a question that names a code, what holds all its words is what was meant."""
+    if names_code and hit is not None and hit.share >= _ALL:
+        return 1.0
     if cosine is not None:
         return min(1.0, max(0.0, (cosine - unrelated_cosine) / (1 - unrelated_cosine)))
     return 0.0 if hit is None else min(1.0, hit.share)

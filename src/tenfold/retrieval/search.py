@@ -83,7 +83,9 @@ async def search(
     async with store.tenant(tenant_id, readonly=True) as tx:
         by_vectors = await _search_vectors(tx, tenant_id, base, vectors, filters, list(by_words)) if vectors else {}
         unrelated = 0.0 if embedder is None else embedder.unrelated_cosine
-        best = fuse(by_words, by_vectors, unrelated_cosine=unrelated)[: k + _SPARE + k // 2]
+        names_code = analyzer.names_code(query)
+        fused = fuse(by_words, by_vectors, unrelated_cosine=unrelated, names_code=names_code)
+        best = fused[: k + _SPARE + k // 2]
         rows = await tx.fetch(queries.PASSAGES, tenant_id, base.id, [ranked.number for ranked in best])
         again = rows[0] if rows else await tx.fetchrow(queries.FIND_KB, tenant_id, kb)
     if again is not None and (again["words_set"], again["vectors_set"]) != (base.words, base.vectors):
