@@ -174,7 +174,10 @@ async def test_the_async_client(async_openai: openai.AsyncOpenAI) -> None:
     [
         ({"name": "x" * 300}, "name"),
         ({"expires_after": {"anchor": "last_active_at", "days": 0}}, "expires_after.days"),
-        ({"chunking_strategy": {"type": "static", "static": {"max_chunk_size_tokens": 5}}}, "chunking_strategy.static"),
+        (
+            {"chunking_strategy": {"type": "static", "static": {"max_chunk_size_tokens": 5}}},
+            "chunking_strategy.static.chunk_overlap_tokens",
+        ),
     ],
     ids=["name", "days", "chunking"],
 )
