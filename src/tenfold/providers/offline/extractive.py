@@ -15,9 +15,9 @@ from tenfold.providers.offline.words import reads_as_prose, sentences, terms
 # shared question sets of two products (bench/assistant.py), not on those held out.
 _K1 = 1.2
 _B = 0.5
-_TITLE_SHARE = 0.8  # a question's word in the title or heading counts so much: it says what the sentence is about
-_PASSAGE_SHARE = 0.3  # of a sentence's score, how much its whole passage's score weighs
-_RANK_DISCOUNT = 0.1  # passages come the best first: the second one's sentences count 1/1.1, the third one's 1/1.2
+_TITLE_SHARE = 0.4  # a question's word in the title or heading counts so much: it says what the sentence is about
+_PASSAGE_SHARE = 0.5  # of a sentence's score, how much its whole passage's score weighs
+_RANK_DISCOUNT = 0.2  # passages come the best first: the second one's sentences count 1/1.2, the third one's 1/1.4
 _WORTH_SAYING = 0.6  # of the best sentence's score
 _MENU_SHARE = 0.3  # of its score that a row of names without function words (a menu, a table of contents) keeps
 _SAME_SHARE = 0.7  # of a sentence's words in the best one, from which on it says nothing new
