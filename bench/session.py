@@ -65,7 +65,7 @@ class Session:
             with ExitStack() as stack:
                 with self.quiet():  # a start disturbs others' timing as much as a measure
                     running = stack.enter_context(started(gateway, folder, bench.mock.port, self.gateway_core))
-                    settle()
+                    settle(running.pids)
                 idle, idle_companions = resident(running.pids()), resident(running.companion_pids())
                 for name, measure in _WHILE_RUNNING.items():
                     if name in self.measures:
