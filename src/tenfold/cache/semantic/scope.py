@@ -8,7 +8,6 @@ nor where rows are kept.
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import islice
 from math import exp, log, log1p
 from uuid import UUID
 
@@ -27,7 +26,6 @@ _VOTERS = 30
 _UNRELATED = 0.80  # a neighbour at this cosine weighs as much as the chance that the question is a new one
 _WIDTH = 0.025
 _FLOOR = 0.6
-_CANDIDATES = 8  # entries of the winning answer that are read for one that states nothing else
 _OF_WINNER, _OF_OTHERS, _ANSWERS = 3, 2, 3  # rivals: entries of the winning answer, of each other one, answers in all
 
 _read = lru_cache(maxsize=4096)(read)
@@ -100,7 +98,7 @@ class Scope:
             return Decision(kind="miss", why="documents", bound=bound)
         votes = self._votes(usable)
         winner = max(votes, key=lambda answer: votes[answer])
-        of_winner = islice((key for _, key in usable if self._kept[key].answer_id == winner), _CANDIDATES)
+        of_winner = (key for _, key in usable if self._kept[key].answer_id == winner)
         asked = _read(question)
         entry = next((key for key in of_winner if not objection(asked, _read(self._kept[key].question))), None)
         score = _score(votes[winner], sum(votes.values()))
