@@ -189,7 +189,7 @@ class Killer:
         began = time.monotonic()
         while True:
             await asyncio.sleep(self._chance.uniform(*self._pause_s))
-            self._kill_workers()
+            self.strike()
             after_s = self._postgres_after_s
             if after_s is not None and not self.postgres_kills and time.monotonic() - began > after_s:
                 self._kill_postgres()
@@ -197,7 +197,8 @@ class Killer:
             if every is not None and self.kills // every > self.postgres_kills:
                 self._kill_postgres()
 
-    def _kill_workers(self) -> None:
+    def strike(self) -> None:
+        """One worker, now and then two."""
         workers = self._tenfold.workers()
         wanted = 2 if self._chance.random() < 0.25 else 1
         for pid in self._chance.sample(workers, min(wanted, len(workers))):
