@@ -1,6 +1,8 @@
-"""Calls over plain HTTP, and the receipts they leave."""
+"""Calls over plain HTTP, the receipts they leave, and waiting for what comes of them."""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -42,3 +44,10 @@ async def receipts(
         await asyncio.sleep(0.1)
     assert len(found) == count
     return found
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], patience_s: float = 60.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not await condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)

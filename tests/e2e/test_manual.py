@@ -2,14 +2,13 @@
 of another site asks in the widget, and a person of the team answers.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.console.browser import Browser, Page
+from tests.e2e.calls import eventually
 from tests.retrieval.extract.files import pdf
 from tests.support.tenfold_process import TenfoldProcess
 
@@ -75,13 +74,6 @@ async def test_a_manual_is_uploaded_asked_and_cited_and_its_widget_answers(alone
         assert "There is no document here yet" in (await browser.open("/knowledge")).text
         await browser.open("/cache")
         assert browser.status == 200
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], patience_s: float = 60.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not await condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
 
 
 async def _said(client: httpx.AsyncClient, frame: Page, do: str, **fields: str) -> Page:

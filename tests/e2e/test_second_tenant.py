@@ -2,10 +2,8 @@
 of them. Which routes there are is read off `docs/http.md`, which `tests/docs` holds against the code: a new route is
 walked at once, and one with a new kind of id fails here until somebody says of which thing."""
 
-import asyncio
 import json
 import re
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -18,6 +16,7 @@ import pytest
 
 from tests.console.browser import Browser
 from tests.docs.pages import DOCS, text
+from tests.e2e.calls import eventually
 from tests.support.tenfold_process import TenfoldProcess, configuration
 from tests.support.upstream_server import UpstreamServer
 
@@ -227,14 +226,15 @@ async def _document_of(owner: Person) -> str:
     """The file of a document that the Knowledge page has read."""
     await owner.browser.open("/knowledge")
     await owner.browser.upload("/knowledge", ("owl.md", f"# The {MARK}\n\nIt eats hares.\n".encode()))
-    until = time.monotonic() + 60
-    while True:
-        page = await owner.browser.open("/knowledge")
-        for link in page.links:
-            if link.startswith("/knowledge/file-"):
-                return link.removeprefix("/knowledge/").partition("?")[0]
-        assert time.monotonic() < until, page.text
-        await asyncio.sleep(0.1)
+    found: list[str] = []
+
+    async def is_read() -> bool:
+        links = (await owner.browser.open("/knowledge")).links
+        found.extend(link for link in links if link.startswith("/knowledge/file-"))
+        return bool(found)
+
+    await eventually(is_read)
+    return found[0].removeprefix("/knowledge/").partition("?")[0]
 
 
 def _has(name: str, value: str, told: dict[str, Any]) -> bool:
@@ -242,10 +242,10 @@ def _has(name: str, value: str, told: dict[str, Any]) -> bool:
 
 
 async def _until(owner: Person, path: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
-    until = time.monotonic() + 60
-    while not is_so(told := _good(await owner.api.get(path))):
-        assert time.monotonic() < until, (path, told)
-        await asyncio.sleep(0.1)
+    async def holds() -> bool:
+        return is_so(_good(await owner.api.get(path)))
+
+    await eventually(holds)
 
 
 def _path(route: str, things: dict[str, str]) -> str:
